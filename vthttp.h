@@ -13852,7 +13852,7 @@ typedef struct vt__vth {
         };
         uint16_t slow; /* 0: a park has neither of them to look at */
     };
-    bool dated; /* has a deadline; a yield looks at it and at `cancel` */
+    bool dated, bound; /* has a deadline (a yield looks at it and at `cancel`); which counts when shielded */
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
@@ -14481,7 +14481,7 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->node.result = v->err = v->shield = 0;
     v->thr = t;
     v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
-    v->parking = false;
+    v->parking = v->bound = false;
     v->embedded = (f & VT__TASK_EMBEDDED) != 0;
     v->extras = 0;
     v->abort = NULL;
@@ -14638,7 +14638,7 @@ VT__INLINE int vt__sched_refused(vt__vth *v) {
 /* What every parking call does first: 0 and the deadline that counts, or -ECANCELED, and then others may have run. */
 VT__INLINE int vt__sched_enter(vt__vth *v, int64_t until, int64_t *due) {
     if (VT__UNLIKELY(vt__sched_cancelled(v))) return vt__sched_refused(v);
-    int64_t own = v->shield ? 0 : v->deadline;
+    int64_t own = v->shield && !v->bound ? 0 : v->deadline;
     if (until == 0) *due = own;
     else if (until < 0) *due = 0;
     else *due = own && own < until ? own : until;
@@ -34884,11 +34884,11 @@ VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     return 0;
 }
 VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until) {
-    int64_t own = vt_deadline();
-    bool set = until < 0 || (until > 0 && (!own || until < own));
-    if (set) (void)vt_deadline_set(until);
+    vt__vth *v = vt__sched_self(); /* whose own deadline counts if it is earlier, but not under a shield */
+    bool set = v && (until < 0 || (until > 0 && (!v->deadline || until < v->deadline || v->shield)));
+    int64_t own = set ? (v->bound = true, vt_deadline_set(until)) : 0;
     int r = vt_ws_send(ws, type, p, n);
-    if (set) (void)vt_deadline_set(own);
+    if (set) (void)vt_deadline_set(own), v->bound = false;
     return r;
 }
 VT_API int vt_ws_text(vt_ws *ws, const char *text) { return vt_ws_send(ws, VT_WS_TEXT, text, strlen(text)); }
