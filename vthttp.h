@@ -25271,7 +25271,7 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
     vt_sock *s;
     int r = 0;
     if (!cfg) cfg = &usual;
-    if (!cfg->host && (r = vt__io_addr_split(addr, &host, &port)) < 0) return r;
+    if (!cfg->host && (r = addr ? vt__io_addr_split(addr, &host, &port) : VT_EADDR) < 0) return r;
     if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     if (host.len) memcpy(name, host.ptr, host.len);
     if (!cfg->host && !name[0]) return -EINVAL;
