@@ -317,7 +317,7 @@ VT_API int64_t vt_now(void);
 enum vt_log_level { VT_LOG_DEBUG = 1, VT_LOG_INFO, VT_LOG_WARN, VT_LOG_ERROR, VT_LOG_OFF };
 
 /* Where the library's messages go: standard error by default, from VT_LOG_INFO up. `fn` may be called on any OS
- * thread, must not park, and gets one line without its end. Set before vt_run. */
+ * thread, must not park, and gets one line without its end; NULL: standard error; min_level 0: the default. Set before vt_run. */
 typedef void vt_log_fn(void *ctx, int level, const char *line);
 VT_API void vt_log_set(vt_log_fn *fn, void *ctx, int min_level);
 /* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut, and control characters but tabs are '?'. */
@@ -343,10 +343,10 @@ typedef struct vt_task vt_task;
 typedef struct vt_cfg {
     int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256; with vt_open
                     always one */
-    size_t stack_bytes;   /* usable stack of each; default 64 KiB (256 KiB at -O0, more with sanitizers) */
+    size_t stack_bytes;   /* of each; default 64 KiB (256 at -O0, more with sanitizers); 16 KiB at least */
     size_t guard_bytes;   /* inaccessible bytes below each stack; default 24 KiB */
-    int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
-    int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
+    int64_t max_vthreads; /* live ones, above: VT_ELIMIT of spawns; default 1,000,000; VT_NONE: no limit */
+    int max_blocking;     /* OS threads behind vt_blocking and name resolution; default 64, at most 4,096 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
     int stall_ms; /* a worker that has not switched for so long is logged, with return addresses where they can be had
                      (who burns CPU is sent SIGURG for them, unless no_segv_handler; who sleeps is not disturbed);
@@ -839,7 +839,7 @@ VT_API int vt_req_form_at(vt_req *req, const char *name, size_t i, vt_str *out);
 VT_API vt_str vt_req_param(const vt_req *req, const char *name);
 
 /* Fields, names compared without case. vt_req_field: the value; several fields of one name come joined with ", "
- * (RFC 9110 5.3); ptr NULL without one. _at: the i-th. _nth: the n-th of all fields, in order; 1 or 0. */
+ * (RFC 9110 5.3; Cookie with "; "); ptr NULL without one. _at: the i-th. _nth: the n-th of all fields, in order; 1 or 0. */
 VT_API vt_str vt_req_field(const vt_req *req, const char *name);
 VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i);
 VT_API int vt_req_field_nth(const vt_req *req, size_t n, vt_str *name, vt_str *value);
@@ -852,7 +852,7 @@ VT_API vt_str vt_req_cookie(const vt_req *req, const char *name);
  * vt_req_read: streams it: > 0 bytes, 0 at its end. vt_req_body: all of it, NUL-terminated, in the request's memory, again
  * when called again. A first read answers Expect: 100-continue. What a handler leaves unread is drained.
  * parks. errors: VT_ETOOLARGE over the limit (becomes 413), VT_EEOF the client left early, -ETIMEDOUT it stalled, VT_EHTTP bad
- * chunks, -ECANCELED, VT_ESTATE whole after streaming began. */
+ * chunks, -ECANCELED, VT_ESTATE whole after streaming began, or streamed after that. */
 VT_API int64_t vt_req_body_length(const vt_req *req);
 VT_API int64_t vt_req_read(vt_req *req, void *buf, size_t n);
 VT_API int vt_req_body(vt_req *req, vt_str *out);
@@ -971,7 +971,7 @@ typedef struct vt_server_cfg {
     const char *host;    /* "-host=": address of the first listener; default every address */
     int port;            /* "-port=": default 8080; VT_NONE: any free one (the argument -port=0) */
     const char *addr;    /* in place of both: "127.0.0.1:0", "unix:/path" */
-    int workers;         /* "-workers=": default CPUs of the affinity mask */
+    int workers;         /* "-workers=": as in vt_cfg, like stack_bytes, max_vthreads; for vt_server_run */
     int64_t stack_bytes; /* of each virtual thread; default as vt_cfg */
     int stall_ms;        /* as in vt_cfg, like the next two; for vt_server_run */
     int max_spares;      /* OS threads that stand in for workers whose handlers block them */
@@ -1007,7 +1007,7 @@ typedef struct vt_server_cfg {
     const char *ssl_key_password_file; /* "-sslKeyPasswordFile=": of an encrypted key; its first line */
     const char *ssl_client_ca; /* "-sslClientCA=": PEM file; clients need a certificate that it has signed */
     int ssl_min_version;       /* 12 (TLS 1.2, the default) or 13 */
-    int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
+    int ssl_only;              /* 1: no plain listener: port and addr are not used */
     int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
     int ssl_ktls;              /* 1: see vt_tls_cfg.ktls */
     int64_t hsts_max_age_s; /* responses over TLS tell browsers for how long to come by https alone (RFC 6797,
@@ -1060,13 +1060,13 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg);
 VT_API vt_server *vt_server_new(const vt_server_cfg *cfg);
 /* As vt_server_new, configured by environment and arguments over *cfg's values (vt_server_from_args: over none): low to
  * high: -config=FILE (repeatable, later wins; lines "key = value"), VTHTTP_KEY in the environment, -P:key=value, -port= and
- * the like. Known arguments are taken out of argv, others left ("--" ends ours). A bad or unknown key is an error
- * that names it and where it stands. */
+ * the like. Known arguments are taken out of argv, others left ("--" ends ours). A bad value or unknown key is an error
+ * that names it and where it stands; an unknown VTHTTP_KEY is others', perhaps: a warning. */
 VT_API vt_server *vt_server_from_args(int *argc, char **argv);
 VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_server_cfg *cfg);
 VT_API void vt_server_free(vt_server *s); /* not while it runs: then it is left alone, and the log says so */
-VT_API int vt_server_error(const vt_server *s);              /* the first error, or 0 */
-VT_API const char *vt_server_error_text(const vt_server *s); /* and what it says */
+VT_API int vt_server_error(const vt_server *s); /* the first, or 0; not a start's, which returns it */
+VT_API const char *vt_server_error_text(const vt_server *s); /* and what it, or a start's, says */
 
 /* Routes. Pattern: "/", "/users/{id}", "/files/{rest...}" (the tail, slashes included). Literal segments win over
  * parameters, those over tails. GET serves HEAD too; OPTIONS answers by itself; another method on a known path gets 405 with
@@ -1098,7 +1098,7 @@ VT_API int vt_server_use(vt_server *s, vt_middleware *mw,
  * does not parse (400, 431, 505 and the like): there is no request to hand to it. */
 VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 
-/* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
+/* Adds a listener beside the configured one. errors: VT_EADDR when it starts; VT_ESTATE it runs. */
 VT_API int vt_server_listen(vt_server *s, const char *addr);
 /* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains, cancels the virtual threads that are
  * no requests (of vt_go and the like), and waits for their end. 0, or the first error, reported in the log; -ETIMEDOUT when
@@ -1144,7 +1144,7 @@ typedef struct vt_ws_cfg {
     const char *protocols; /* subprotocols spoken, the best first: "chat.v2, chat.v1"; default none */
     const char *origins;   /* whose pages may connect: "https://a.example, https://b.example", "*": all;
                             default: of the host that is asked. Requests without Origin come from no page. */
-    int (*origin)(vt_req *req, vt_str origin); /* in place of that list: 0, or an error that refuses */
+    int (*origin)(vt_req *req, vt_str origin); /* in its place: 0, or an error; no field: ptr NULL */
     const char *fields;                        /* lines for the answer, "Name: value\r\n" each */
     int64_t max_message; /* payload bytes of a message; default 1 MiB; else closed with 1009 */
     int64_t max_frame;   /* of a frame; default as max_message */
@@ -1219,7 +1219,7 @@ typedef struct vt_client vt_client;
  * in turn. Memory and slices that come out of it live until vt_call_free, and are NUL-terminated. */
 typedef struct vt_call vt_call;
 
-/* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
+/* Zero means the default; VT_NONE no limit or no timeout (but 16 MiB a line or head, 10,000 fields). Times in milliseconds. */
 typedef struct vt_client_cfg {
     int max_connections;         /* busy and idle; at it calls wait for one to be given back; default 256 */
     int max_connections_host;    /* of these to one address; default 64 */
@@ -1296,10 +1296,10 @@ VT_API vt_call *vt_client_get(vt_client *c, const char *url);
 VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, const void *body, size_t n);
 
 /* The long form: make a call, set what it needs, send it, read.
- * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
- * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
- * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
- * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial,
+ * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that parks:
+ * VT_EFIELD no method, or CONNECT, VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed
+ * response (the log's debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted
+ * or another host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial,
  * -ECONNRESET, -EPIPE; with HTTP/2 and 3 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
@@ -13804,7 +13804,7 @@ typedef struct vt__vth {
         };
         uint16_t slow; /* 0: a park has neither of them to look at */
     };
-    bool dated; /* has a deadline; a yield looks at it and at `cancel` */
+    bool dated, bound; /* has a deadline (a yield looks at it and at `cancel`); which counts when shielded */
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
@@ -14425,7 +14425,7 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->node.result = v->err = v->shield = 0;
     v->thr = t;
     v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
-    v->parking = false;
+    v->parking = v->bound = false;
     v->embedded = (f & VT__TASK_EMBEDDED) != 0;
     v->extras = 0;
     v->abort = NULL;
@@ -14582,7 +14582,7 @@ VT__INLINE int vt__sched_refused(vt__vth *v) {
 /* What every parking call does first: 0 and the deadline that counts, or -ECANCELED, and then others may have run. */
 VT__INLINE int vt__sched_enter(vt__vth *v, int64_t until, int64_t *due) {
     if (VT__UNLIKELY(vt__sched_cancelled(v))) return vt__sched_refused(v);
-    int64_t own = v->shield ? 0 : v->deadline;
+    int64_t own = v->shield && !v->bound ? 0 : v->deadline;
     if (until == 0) *due = own;
     else if (until < 0) *due = 0;
     else *due = own && own < until ? own : until;
@@ -25112,7 +25112,7 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
     vt_sock *s;
     int r = 0;
     if (!cfg) cfg = &usual;
-    if (!cfg->host && (r = vt__io_addr_split(addr, &host, &port)) < 0) return r;
+    if (!cfg->host && (r = addr ? vt__io_addr_split(addr, &host, &port) : VT_EADDR) < 0) return r;
     if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     if (host.len) memcpy(name, host.ptr, host.len);
     if (!cfg->host && !name[0]) return -EINVAL;
@@ -34711,11 +34711,11 @@ VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     return 0;
 }
 VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until) {
-    int64_t own = vt_deadline();
-    bool set = until < 0 || (until > 0 && (!own || until < own));
-    if (set) (void)vt_deadline_set(until);
+    vt__vth *v = vt__sched_self(); /* whose own deadline counts if it is earlier, but not under a shield */
+    bool set = v && (until < 0 || (until > 0 && (!v->deadline || until < v->deadline || v->shield)));
+    int64_t own = set ? (v->bound = true, vt_deadline_set(until)) : 0;
     int r = vt_ws_send(ws, type, p, n);
-    if (set) (void)vt_deadline_set(own);
+    if (set) (void)vt_deadline_set(own), v->bound = false;
     return r;
 }
 VT_API int vt_ws_text(vt_ws *ws, const char *text) { return vt_ws_send(ws, VT_WS_TEXT, text, strlen(text)); }

@@ -48,6 +48,7 @@ static const char *name_of(const vt_req *req) {
 }
 static int chat(vt_ws *ws, vt_req *req) {
     vt_str text;
+    const char *name = name_of(req); /* once: what a request tells is kept as long as it */
     member me = {NULL, ws, vt_chan_new(sizeof(line), 64, 0)}, **at;
     line l;
     int r = vt_scope_go(vt_req_scope(req), deliver, &me);
@@ -55,9 +56,13 @@ static int chat(vt_ws *ws, vt_req *req) {
     me.next = room, room = &me;
     vt_mutex_unlock(&lock);
     for (const char *what = "is here"; r >= 0; what = text.ptr) {
-        snprintf(l.text, sizeof l.text, "%s: %s", name_of(req), what);
+        snprintf(l.text, sizeof l.text, "%s: %s", name, what);
         say(&l);
         if ((r = vt_ws_recv(ws, &text)) <= 0) break;
+        if (r == VT_WS_BINARY) { /* any bytes, which are not to go out as text */
+            r = vt_ws_close(ws, 1003, "text alone");
+            break;
+        }
     }
     vt_mutex_lock(&lock);
     for (at = &room; *at != &me; at = &(*at)->next) continue;

@@ -22,9 +22,10 @@ static int ticks(vt_req *req, vt_res *res) {
     do {
         int64_t n = vt_res_write(res, "data: tick\n\n", 12);
         if (n < 0 || (n = vt_res_flush(res)) < 0) return (int)n; /* the client is gone */
-        r = vt_chan_recv_until(stopping, NULL, vt_now() + VT_SEC);
-    } while (r == -ETIMEDOUT);
-    return r == VT_ECLOSED ? 0 : r;
+        vt_case c[] = {{.recv = stopping}, {.at = vt_now() + VT_SEC}};
+        r = vt_select(c, 2);
+    } while (r == 1);
+    return r; /* 0: the stop; an error: cancelled, or the handler's own time (handlerTimeoutMs) is over */
 }
 
 static int stop(vt_req *req, vt_res *res) {

@@ -1,11 +1,12 @@
 /* A server inside a program that has a poll loop of its own: everything runs on one OS thread, turn by turn, so the
- * handlers use the program's data without locks. */
+ * handlers use the program's data without locks.   ./hostloop -port=8080     curl http://127.0.0.1:8080/ */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 
 #define WATCH 1024
 static volatile sig_atomic_t stop;
 static long ticks; /* the program's own work: it counts tenths of seconds */
+static int result; /* the server's */
 
 static void on_signal(int sig) { stop = sig; }
 
@@ -15,8 +16,9 @@ static int show(vt_req *req, vt_res *res) {
 }
 
 static int serve(void *server) { /* on a virtual thread */
-    int r = vt_server_start(server);
-    return r < 0 ? r : vt_server_wait(server);
+    result = vt_server_start(server);
+    if (result == 0) result = vt_server_wait(server);
+    return result;
 }
 
 /* What the program's poll must watch for us: one descriptor with epoll, all of them with poll. */
@@ -50,8 +52,7 @@ int main(int argc, char **argv) {
         int n = watch(fds), ms = due <= now ? 0 : (int)((due - now + VT_MS - 1) / VT_MS);
         if (poll(fds, (nfds_t)n, ms) < 0 && errno != EINTR) return 1;
     }
-    int failed = vt_server_error(s) < 0;
     vt_server_free(s);
     vt_shutdown();
-    return failed;
+    return result < 0;
 }

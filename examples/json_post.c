@@ -42,12 +42,18 @@ static int json_field(const char *p, const char *key, char *out, size_t cap) {
     return p[-1] == '}' && p[strspn(p, " \t\r\n")] == 0 ? found : VT_EBADREQ;
 }
 
+/* Types are compared without case (RFC 9110 8.3.1); parameters may follow. */
+static bool is_json(vt_str type) {
+    return type.len >= 16 && strncasecmp(type.ptr, "application/json", 16) == 0 &&
+           strchr("; \t", type.ptr[16]);
+}
+
 static int greet(vt_req *req, vt_res *res) {
     char name[64], safe[2 * sizeof name];
     size_t n = 0;
     vt_str type = vt_req_field(req, "Content-Type"), body;
-    if (!type.ptr || strncmp(type.ptr, "application/json", 16) != 0) return VT_ETYPE; /* 415 */
-    int r = vt_req_body(req, &body); /* all of it, under cfg.max_body: 413 over it */
+    if (!is_json(type)) return VT_ETYPE; /* 415 */
+    int r = vt_req_body(req, &body);     /* all of it, under cfg.max_body: 413 over it */
     if (r < 0) return r;
     if (strlen(body.ptr) != body.len || json_field(body.ptr, "name", name, sizeof name) < 0)
         return VT_EBADREQ;

@@ -1,5 +1,5 @@
 /* A pipeline: one virtual thread makes numbers, three square them in parallel, the main one adds up what comes out and
- * reports each second. Channels carry the values, a scope joins everybody, whatever happens. */
+ * reports each second. Channels carry the values, a scope joins everybody, whatever happens.   ./pipeline 1000 */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 
@@ -38,7 +38,7 @@ static int pipeline(void *arg) {
     vt_scope_go(&s, make, arg);
     vt_wg_add(&squaring, 3);
     for (int i = 0; i < 3; i++) vt_scope_go_any(&s, square, NULL);
-    vt_scope_go(&s, close_squares, &squaring);
+    if (vt_scope_go(&s, close_squares, &squaring) < 0) (void)vt_chan_close(squares); /* nobody else would */
     for (;;) {
         vt_case c[] = {{.recv = squares, .value = &x}, {.at = next}};
         int i = vt_select(c, 2);

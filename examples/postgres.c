@@ -33,6 +33,7 @@ static int add(vt_req *req, vt_res *res) {
     vt_str body;
     int r = vt_req_body(req, &body); /* NUL-terminated; a value, never a part of the statement */
     if (r < 0) return r;
+    if (strlen(body.ptr) != body.len) return VT_EBADREQ; /* libpq would see its beginning alone */
     PGresult *rows = query("INSERT INTO notes(note) VALUES ($1) RETURNING id", 1, &body.ptr);
     r = rows ? vt_res_printf(res, 201, "%s\n", PQgetvalue(rows, 0, 0))
              : vt_res_text(res, 502, "no database\n");

@@ -28,8 +28,9 @@ static const char *peer_host(vt_req *req) {
     return vt_req_printf(req, "%.*s", colon ? (int)(colon - peer) : 0, peer);
 }
 static int append(vt_req *req, vt_call *call, const char *name, const char *value) {
-    const char *had = vt_req_field(req, name).ptr;
-    return vt_call_field(call, name, had ? vt_req_printf(req, "%s, %s", had, value) : value);
+    const char *had = vt_req_field(req, name).ptr,
+               *all = had ? vt_req_printf(req, "%s, %s", had, value) : value;
+    return value && all ? vt_call_field(call, name, all) : -ENOMEM;
 }
 static int copy_request(vt_req *req, vt_call *call) {
     const char *connection = vt_req_field(req, "Connection").ptr, *upgrade = vt_req_field(req, "Upgrade").ptr;
@@ -38,7 +39,9 @@ static int copy_request(vt_req *req, vt_call *call) {
     int r = 0;
     for (size_t i = 0; r == 0 && vt_req_field_nth(req, i, &name, &value); i++)
         if (!for_one_hop(connection, name)) r = vt_call_field_add(call, name.ptr, value.ptr);
-    if (r == 0 && upgrade && in_list(connection, "upgrade", 7)) r = vt_call_upgrade(call, upgrade);
+    /* To nothing else: over h2c, say, requests would come by this that have never been here. */
+    if (r == 0 && in_list(connection, "upgrade", 7) && in_list(upgrade, "websocket", 9))
+        r = vt_call_upgrade(call, "websocket");
     if (r == 0) r = append(req, call, "X-Forwarded-For", from);
     if (r == 0) r = vt_call_field(call, "X-Forwarded-Host", host ? host : "");
     if (r == 0) r = vt_call_field(call, "X-Forwarded-Proto", vt_req_scheme(req));

@@ -43,7 +43,9 @@ static int next(vt_req *req, vt_res *res) {
     redisReply *reply = command("BLPOP news 5");
     (void)req;
     if (!reply) return vt_res_text(res, 502, "no redis\n");
-    int r = reply->type == REDIS_REPLY_ARRAY ? vt_res_text(res, 200, reply->element[1]->str) : VT_ENOTFOUND;
+    int r = VT_ENOTFOUND;
+    if (reply->type == REDIS_REPLY_ARRAY) /* its length counts: there may be NULs in it */
+        r = vt_res_send(res, 200, "text/plain;charset=utf-8", reply->element[1]->str, reply->element[1]->len);
     freeReplyObject(reply);
     return r;
 }

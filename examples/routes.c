@@ -1,4 +1,4 @@
-/* Routes with parameters and a tail, middleware before and after a handler, a 404 page. */
+/* Routes with parameters and a tail, middleware before and after a handler, a 404 page.   ./routes -port=8080 */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 
@@ -28,7 +28,8 @@ static int timing(vt_req *req, vt_res *res, vt_next *next) {
     int64_t start = vt_now();
     int r = vt_next_run(next, req, res);
     vt_log(VT_LOG_INFO, "%s %s: %d in %lld us", vt_req_method(req).ptr, vt_req_target(req).ptr,
-           vt_res_status_get(res), (long long)((vt_now() - start) / 1000));
+           r < 0 && !vt_res_sent(res) ? vt_status_of(r) : vt_res_status_get(res),
+           (long long)((vt_now() - start) / 1000));
     return r;
 }
 

@@ -1,5 +1,5 @@
 /* One handler asks several upstreams at once and joins their answers: it takes as long as the slowest. The upstreams
- * are routes of this server, so that the example runs alone. */
+ * are routes of this server, so that the example runs alone.   ./upstreams -port=8080     curl http://127.0.0.1:8080/ */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 
@@ -25,18 +25,12 @@ static int ask(void *arg) {
 
 static int all(vt_req *req, vt_res *res) {
     struct ask asks[3] = {{.path = "/part/stock"}, {.path = "/part/price"}, {.path = "/part/reviews"}};
-    vt_task *tasks[3];
-    int err = 0;
+    vt_scope s;
     (void)req;
-    vt_deadline_set(vt_now() + 2 * VT_SEC); /* the children inherit it: an upstream that hangs gives 504 */
-    for (int i = 0; i < 3; i++) tasks[i] = vt_async(ask, &asks[i]);
-    vt_shield(true); /* they use this stack: join each of them, whatever happens */
-    for (int i = 0; i < 3; i++) {
-        int result, r = vt_await(tasks[i], &result);
-        if (r < 0 || result < 0) err = r < 0 ? r : result;
-    }
-    vt_shield(false);
-    if (err < 0) return err;
+    vt_scope_open(&s, 0, vt_now() + 2 * VT_SEC); /* for each of them: an upstream that hangs gives 504 */
+    for (int i = 0; i < 3; i++) vt_scope_go(&s, ask, &asks[i]);
+    int r = vt_scope_wait(&s); /* all have ended: they use this stack. One that fails cancels the others */
+    if (r < 0) return r;
     return vt_res_printf(res, 200, "%s%s%s", asks[0].answer, asks[1].answer, asks[2].answer);
 }
 

@@ -1,5 +1,6 @@
 /* A worker pool: four virtual threads do the jobs of all requests, eight more jobs may wait, and who comes then is told so at
- * once. For what must not be used by everybody at the same time: a licence, a device, a slow service. */
+ * once. For what must not be used by everybody at the same time: a licence, a device, a slow service.
+ * ./workers -port=8080     curl http://127.0.0.1:8080/square/7 */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 

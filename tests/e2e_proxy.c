@@ -215,3 +215,11 @@ CLI_TEST(proxy_upgrades, 1) {
     vt_sock_close(s);
     over();
 }
+/* Requests that go by h2c would come without what a proxy adds. */
+CLI_TEST(proxy_upgrades_to_nothing_else, 1) {
+    up(serve_answer);
+    answer(OK "Content-Length: 2\r\n\r\nno");
+    CHECK(starts(ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n"), OK));
+    CHECK(strstr(peer.got, "GET / ") && !strstr(peer.got, "pgrade"));
+    over();
+}

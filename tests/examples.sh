@@ -128,6 +128,7 @@ ask "middleware refuses" "403 no" GET /secret
 ask "middleware passes" "200 the name is Ali" GET /secret "X-Key: sesame"
 ask "the 404 page" "404 <h1>Nothing here</h1>" GET /nothing
 grep -q "GET /users/7: 200" "$tmp/log" && ok || bad "the timing middleware does not log"
+grep -q "GET /users/x: 404" "$tmp/log" && ok || bad "it does not log what an error becomes"
 stop
 
 mkdir -p "$tmp/site/sub" && printf 'the index' > "$tmp/site/index.html" && printf 0123456789 > "$tmp/site/sub/digits.txt"
@@ -153,6 +154,8 @@ for body in '' '{' '{}' '{"name":1}' '{"name":"Ada"' '{"name":"Ada"}x' '{"name":
 done
 "$get" "$port" POST /greet -b '{"name":"Ada"}' | grep -q "^415" && ok || bad "no content type is not 415"
 "$get" "$port" GET /greet | grep -q "^405" && ok || bad "GET is not 405"
+ask "a type in capitals, with a parameter" '200 {"hello":"Ada"}' POST /greet -b '{"name":"Ada"}' "Content-Type: Application/JSON; charset=utf-8"
+"$get" "$port" POST /greet -b '{"name":"Ada"}' "Content-Type: application/jsonp" | grep -q "^415" && ok || bad "another type is not 415"
 stop
 
 start streaming
@@ -210,6 +213,10 @@ grep -q drained "$tmp/log" && ok || bad "on_stopped did not run"
 start graceful
 ask "stop by request" "200 stopping" GET /stop
 ends_with 0
+start graceful -P:handlerTimeoutMs=300
+"$get" "$port" GET /ticks > "$tmp/ticks"
+[ "$(grep -c tick "$tmp/ticks")" -le 1 ] && ok || bad "ticks follow each other when the handler's time is over"
+stop
 
 start echo_tcp
 ask "the echo" "there and back" RAW "there and back"
@@ -305,6 +312,7 @@ nap
 nap
 nap
 "$get" "$port" GET / | grep -q "^200 ticks: [1-9]" && ok || bad "the program's own work stands still"
+${VT_RUN:-} "$ex/hostloop" -port="$port" > "$tmp/second" 2>&1 && bad "a port that is in use is no failure" || ok
 stop
 
 sum

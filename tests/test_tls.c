@@ -888,7 +888,8 @@ static int own_bad(void *arg) {
     const vt_tls_client_cfg c[] = {{.min_version = 11}, {.alpn = arg}, {.ca_pem = "a", .ca_file = "b"}};
     vt_stream *st;
     CHECK_EQ(vt_tls_dial(&st, "no port", NULL, 0), VT_EADDR);
-    CHECK_EQ(vt_tls_dial(&st, ":1", NULL, 0), -EINVAL); /* whose certificate? */
+    CHECK_EQ(vt_tls_dial(&st, ":1", NULL, 0), -EINVAL);  /* whose certificate? */
+    CHECK_EQ(vt_tls_dial(&st, NULL, NULL, 0), VT_EADDR); /* as vt_dial */
     vt_sock *l, *s;
     char addr[VT_ADDR_MAX];
     int r = vt_listen(&l, "127.0.0.1:0", NULL);

@@ -436,6 +436,9 @@ static int turns(void *arg) {
     vt_task *a = vt_async(in_fragments, &ended);
     CHECK(raw_is(0x01, "half"));
     CHECK_EQ(vt_ws_send_until(t.a, VT_WS_TEXT, "x", 1, vt_now() + VT_MS), -ETIMEDOUT); /* harms nothing */
+    vt_shield(true); /* from inherited deadlines, not from this one */
+    CHECK_EQ(vt_ws_send_until(t.a, VT_WS_TEXT, "x", 1, vt_now() + VT_MS), -ETIMEDOUT);
+    vt_shield(false);
     t.a->pong = vt__mem_alloc(
         VT__WS_CONTROL_MAX); /* as if the reader had left it while the next one has the lock */
     memcpy(t.a->pong, "noted", t.a->pong_len = 5);

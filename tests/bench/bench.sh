@@ -6,8 +6,8 @@
 # BENCH_NGINX=FILE  an nginx with HTTP/3, beside which h3 is measured (else the system's, or that of make test-openssl35)
 # BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
 #                   quic h3 blockers
-# Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
-# missed goal is no failure).
+# Servers run on CPU 0, the load on CPU 1, where CPU or rates are measured. What lacks a tool says SKIP and why; exit status 1
+# when something failed (a missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
 dir=${1:-build/bench}
 log=$dir/bench.log
@@ -78,7 +78,9 @@ if wanted ws && build pair load ws_vt bare_ws; then
 fi
 if wanted client && build bare_http bench_cli; then
     say "## client, on kept connections"
-    if start "$dir/bare_http"; then
+    on=
+    command -v taskset > /dev/null && on="taskset -c 0"
+    if start $on "$dir/bare_http"; then
         run 120 "$dir/bench_cli" -port="$port" -n=$count -cpu=1
         kill $pid
         wait $pid 2> /dev/null
@@ -121,7 +123,8 @@ fi
 
 # HTTP/2 beside other servers, in turns: CPU a request by what the kernel counts (10 ms steps, so the slices are long). The last
 # column: how many times as much as ours, and requests a second, the mean. A fast server leaves a part of its CPU idle, for h2load
-# on the other one has no time to ask for more: in one_cpu both have the same, and more requests are less CPU.
+# on the other one has no time to ask for more: in one_cpu both have the same, and more requests are less CPU. What is answered is
+# not the same work: ours is a handler's 13 bytes from memory, theirs a file of 13 bytes, which they find and keep open.
 h2_dir=$(cd "$dir" && pwd)/h2
 h2_conf() { # NAME KIND PORT: what h2o and nginx want to read
     ssl=
@@ -262,6 +265,7 @@ if wanted blockers && build blockers; then
 fi
 
 # HTTP/3, and others' servers asked by the same client, in turns, each of which has a part of the requests; of all turns the mean.
+# As with HTTP/2 ours answers from memory, theirs from files.
 h3_others= # NAME:PID:PORT...
 h3_turn() { # its lines go to $dir/turns
     timeout 120 "$dir/h3_vt" "$@" > "$dir/out" 2>&1 && cat "$dir/out" >> "$dir/turns" && return

@@ -57,6 +57,7 @@ static void bare(int port) {
             if (r <= 0) bench_die("the server closed");
             buf[n += (size_t)r] = 0;
         } while (!strstr(buf, "\r\n\r\n")); /* with a body that comes with its head */
+        if (strncmp(buf, "HTTP/1.1 200 ", 13) != 0) bench_die("not a 200");
     }
     printf("= blocking_cpu_a_call %.0f ns - -\n", (double)(cpu_now() - cpu) / (double)calls);
     close(fd);
@@ -70,6 +71,7 @@ int main(int argc, char **argv) {
     calls = bench_num(argc, argv, "n", 100000);
     if (port < 1 || conns < 1 || conns > 1024 || calls < conns)
         bench_die("-port=N is needed, -c is 1 to 1024");
+    calls -= calls % conns; /* each makes as many */
     if (cpu >= 0) bench_pin(0, cpu);
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
     vt_cfg cfg = {.workers = 1};

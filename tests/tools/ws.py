@@ -141,6 +141,9 @@ def chat(port):
     odd = Client(port, "/ws?name=%FF%FE")  # no name of the kind that text may hold
     for c in (all_[0], all_[2], odd):
         check(c.text() == "somebody: is here", "an odd name")
+    odd.send(0x82, b"\xff\xfe")  # nor is what is no text to go out to others
+    first, payload = odd.recv()
+    check(first == 0x88 and struct.unpack(">H", payload[:2])[0] == 1003, (first, payload, "a binary message"))
     all_[0].send(0x81, b"x" * 501)
     while True:
         first, payload = all_[0].recv()
