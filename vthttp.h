@@ -442,7 +442,7 @@ enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
  * ready ones (both on error or hang-up: try). parks. A descriptor that is closed meanwhile wakes nobody. errors: -ECANCELED,
  * -ETIMEDOUT, -EINVAL no events, -EBADF, -EBUSY another virtual thread of this OS thread waits for the same, -EPERM (a regular
- * file, or off a virtual thread), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC (epoll_ctl(2)). */
+ * file or a directory, or off a virtual thread), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC (epoll_ctl(2)). */
 VT_API int vt_wait_fd(int fd, int events, int64_t until);
 
 /* Runs `fn(arg)` on a pool of OS threads and waits for its result, stored in *result (may be NULL).
@@ -17523,15 +17523,22 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     r = ((b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0)) & events;
     return b & VT__PD_HUP || !r ? events : r; /* another wait may have cleared the bits: try */
 }
+/* What epoll refuses poll calls ready: a descriptor that is not open, a file, a directory. */
+static int vt__io_polls(int fd) {
+    struct stat st;
+    if (vt__plat_fstat(fd, &st) < 0) return -errno;
+    return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? -EPERM : 0;
+}
 VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
     if (!v) return vt__sched_absent();
     if (fd < 0) return -EBADF;
-    if (VTHTTP_POLL && vt__plat_fcntl(fd, F_GETFD, 0) < 0) return -EBADF; /* poll calls it ready */
+    int r = VTHTTP_POLL ? vt__io_polls(fd) : 0;
+    if (r < 0) return r;
     events &= VT_READ | VT_WRITE;
     if (!events) return -EINVAL;
-    int r = vt__sched_enter(v, until, &due);
+    r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__poll_fdws *of = &v->thr->fdws;
     vt__poll_fdw *f = vt__poll_fdw_get(of, fd);
