@@ -24527,6 +24527,7 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
 static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
     size_t n = strlen(host) + 8;
+    if (*host == '.') return -EINVAL;
     ERR_clear_error();
     if (port && (o->key = vt__mem_alloc(n)) != NULL) {
         snprintf(o->key, n, "%s %d", host, port);
@@ -30682,6 +30683,10 @@ static size_t vt__mux_head_size(const vt__mux_head *h) {
     for (uint32_t i = 0; i < h->nfields; i++)
         size += (size_t)h->fields[i].name_len + h->fields[i].value_len + 16;
     return size;
+}
+/* An interim response that a client can do without, unlike 100: it is not kept for one that does not take what there is. */
+VT__INLINE bool vt__mux_is_hint(const vt__mux_head *h, int how) {
+    return how == VT__MSG_INTERIM && h->status != 100;
 }
 /* What goes in an engine's own form: a status, a date, a length. */
 enum vt__mux_own { VT__MUX_STATUS, VT__MUX_DATE, VT__MUX_LENGTH };

@@ -885,7 +885,8 @@ TEST(a_connection_of_the_programs_own_ends_in_time) {
     CHECK_EQ(own_run(), -ETIMEDOUT);
 }
 static int own_bad(void *arg) {
-    const vt_tls_client_cfg c[] = {{.min_version = 11}, {.alpn = arg}, {.ca_pem = "a", .ca_file = "b"}};
+    const vt_tls_client_cfg c[] = {
+        {.min_version = 11}, {.alpn = arg}, {.ca_pem = "a", .ca_file = "b"}, {.host = ".example.com"}};
     vt_stream *st;
     CHECK_EQ(vt_tls_dial(&st, "no port", NULL, 0), VT_EADDR);
     CHECK_EQ(vt_tls_dial(&st, ":1", NULL, 0), -EINVAL);  /* whose certificate? */
