@@ -931,7 +931,9 @@ VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head
 /* Chunked only, else dropped. errors: VT_EFIELD also for a field that has to come before the content (RFC 9110 6.5.1). */
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value);
 VT_API int vt_res_end(vt_res *res); /* ends the body; done by itself after the handler */
-/* An interim response (103 and the like, RFC 9110 15.2) with the fields `lines` ("Name: value\r\n" ...), or NULL. */
+/* An interim response (103 and the like, RFC 9110 15.2) with the fields `lines` ("Name: value\r\n" ...), or NULL. Where the
+ * client does not take what went before, HTTP/1.1 waits; over HTTP/2 and HTTP/3 it is left out, and 0 returned. errors:
+ * -EINVAL not such a status, VT_ESTATE behind the response's head, VT_EFIELD, and those of vt_res_write. */
 VT_API int vt_res_inform(vt_res *res, int status, const char *lines);
 VT_API int vt_res_sent(const vt_res *res); /* 1 once the head is fixed */
 VT_API int vt_res_status_get(const vt_res *res);
@@ -24522,8 +24524,9 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     else vt__ossl_unref(x);
     return r;
 }
-/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. port: with it
- * a session of that server's is resumed, and the next is kept; 0: not so. */
+/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. To OpenSSL a name
+ * behind a dot is all that is below it, which nobody means who connects. port: with it a session of that server's is resumed,
+ * and the next is kept; 0: not so. */
 static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
     size_t n = strlen(host) + 8;
@@ -31111,6 +31114,7 @@ static int vt__h3e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     vt__thr *thr = vt__sched_thr();
     uint8_t *frame;
     if (h->m.err || !s->wire) return -ECONNRESET;
+    if (vt__mux_is_hint(head, how) && !vt__qstr_room(vt__h3e_wires(h), s->wire)) return 0;
     if (!vt__conn_buf_get_for(thr, &b, vt__mux_head_size(head) + VT__H3_HEAD_MIN)) return -ENOMEM;
     size_t n = vt__h3e_write_head(s, head, how, &b, &frame);
     int r = vt__qstr_put(vt__h3e_wires(h), s->wire, frame, n, how & VT__MSG_FIN);
@@ -31554,6 +31558,7 @@ static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     size_t size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
     if (h->m.err) return -ECONNRESET; /* GOAWAY was the last */
     vt__h2e_settle(h);                /* SETTINGS first */
+    if (vt__mux_is_hint(head, how) && vt__h2e_full(h)) return 0;
     uint8_t *to = vt__h2e_room(h, cap);
     if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
     vt__mux_put_head(head, vt__h2e_put, vt__h2e_put_own, &w);

@@ -253,6 +253,24 @@ TEST(interim_responses) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+TEST(hints_are_not_kept_for_one_that_does_not_read) {
+    mx_stream *s;
+    REQUIRE(serve(NULL));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    CHECK(goes_on(&h));
+    s = mx_ask(&h, "GET /hints", "", true);
+    MX_UNTIL(&h, noted(WROTE)); /* and from there on reads nothing */
+    for (int64_t until = e2e_now_ms() + E2E_MS; !noted(THREADS) && e2e_now_ms() < until;) e2e_sleep_ms(1);
+    CHECK_EQ(noted(THREADS), 1);
+    CHECK_EQ(noted(RESULT), 0);
+    note(THREADS, 0);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    CHECK(mx_is(s, "late"));
+    CHECK(s->informs > 0 && s->informs < HINTS);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(h146_what_a_handler_sees) {
     static const struct {
         const char *what, *lines, *body; /* "PORT": that of the scheme */

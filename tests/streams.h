@@ -8,6 +8,7 @@
 
 /* Counts and results that handlers leave for the test. */
 static int64_t seen[8];
+enum { HINTS = 60000 };
 enum { ENTERED, LEFT, RESULT, WROTE, OPEN, THREADS, RESPONSES, MOST };
 static void note(int i, int64_t v) { __atomic_store_n(&seen[i], v, __ATOMIC_SEQ_CST); }
 static int64_t noted(int i) { return __atomic_load_n(&seen[i], __ATOMIC_SEQ_CST); }
@@ -118,6 +119,23 @@ static int h_early(vt_req *req, vt_res *res) {
     (void)req;
     int r = vt_res_inform(res, 103, "Link: </a.css>; rel=preload\r\n");
     note(RESULT, r);
+    return vt_res_text(res, 200, "late");
+}
+/* 60 MB of hints, more than sockets hold, in one go. */
+static int h_hints(vt_req *req, vt_res *res) {
+    static char line[1000];
+    int r = 0, n = sprintf(line, "Link: </");
+    (void)req;
+    note(WROTE, 1);
+    memset(line + n, 'x', sizeof line - 1 - (size_t)n);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    for (int i = 0; i < HINTS && r == 0; i++) {
+        n = sprintf(line + 8, "%d.css>", i); /* none is like another */
+        line[8 + n] = 'x';
+        r = vt_res_inform(res, 103, line);
+    }
+    note(RESULT, r);
+    note(THREADS, 1);
     return vt_res_text(res, 200, "late");
 }
 static int h_redirect(vt_req *req, vt_res *res) {
@@ -231,6 +249,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/names", h_names);
     vt_server_get(s, "/p/{x}", h_param);
     vt_server_get(s, "/early", h_early);
+    vt_server_get(s, "/hints", h_hints);
     vt_server_get(s, "/redirect", h_redirect);
     vt_server_get(s, "/fields", h_fields);
     vt_server_get(s, "/slept", h_slept);
