@@ -34008,7 +34008,7 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
 
 /*==============================================================================
  * MARK: - @wsc     WebSocket connections
- * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn
+ * uses:   @api_ws @plat @mem @str @log @uri @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn
  * test:   tests/e2e_ws.c tests/test_wsc.c
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
@@ -34884,6 +34884,20 @@ static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
     if (status == 426) return vt__wsc_refuse(res);
     return status || busy || (s->protocols && !vt__ws_protocols_ok(s->protocol)) ? VT_EBADREQ : 0;
 }
+/* A page of the host that is asked: an origin leaves its scheme's port out, a Host field may name it. Which scheme that is does
+ * not matter, as somebody before us may have ended TLS. */
+static bool vt__wsc_is_own(const vt_req *req, vt_str origin) {
+    vt__uri_auth page, asked;
+    const char *host = strstr(origin.ptr, "://");
+    if (!host || vt__uri_authority(vt__str_of(host + 3), &page) < 0 ||
+        vt__uri_authority(req->authority, &asked) < 0)
+        return false;
+    int32_t port = vt__str_eq_ci((vt_str){origin.ptr, (size_t)(host - origin.ptr)}, VT__STR_LIT("https"))
+                       ? 443
+                       : 80;
+    return vt__str_eq_ci(page.host, asked.host) &&
+           (page.port < 0 ? port : page.port) == (asked.port < 0 ? port : asked.port);
+}
 static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
     vt_str o = vt_req_field(req, "Origin");
     if (cfg->origin) return cfg->origin(req, o);
@@ -34893,8 +34907,7 @@ static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
         if (vt__str_eq(list, VT__STR_LIT("*"))) return 0;
         return vt__h1_list_has(vt__str_eq_ci, list, o) ? 0 : VT_EFORBIDDEN;
     }
-    const char *host = strstr(o.ptr, "://");
-    return host && vt__str_eq_ci(vt__str_of(host + 3), req->authority) ? 0 : VT_EFORBIDDEN;
+    return vt__wsc_is_own(req, o) ? 0 : VT_EFORBIDDEN;
 }
 /* The next line of cfg->fields: 1, 0 at the end, < 0. */
 static int vt__wsc_line(vt_str *lines, vt_str *name, vt_str *value) {

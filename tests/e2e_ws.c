@@ -438,6 +438,26 @@ TEST(b119_what_is_no_handshake_is_refused) {
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
+TEST(b119_origins_and_ports) { /* a browser's Origin leaves its scheme's port out, a Host field may name it */
+    static const struct {
+        const char *host, *origin;
+        int status;
+    } t[] = {{"a.example:443", "https://a.example", 101}, {"a.example:443", "http://a.example", 403},
+             {"a.example:80", "http://A.example", 101},   {"a.example", "https://a.example:443", 101},
+             {"a.example:8080", "http://a.example", 403}, {"a.example:8080", "http://a.example:8080", 101},
+             {"[::1]:443", "https://[::1]", 101},         {"[::1]", "https://[::2]", 403},
+             {"a.example", "https://a.example:", 403},    {"a.example", "https://x@a.example", 403},
+             {"a.example", "https://a.example/", 403},    {"a.example", "https://", 403}};
+    REQUIRE(begin());
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        CL(c);
+        REQUIRE(cl_open(&c));
+        CHECK(cl_printf(&c, "GET /echo HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\n" WS_FIELDS "\r\n", t[i].host,
+                        t[i].origin));
+        CHECK_EQ(cl_response(&c), t[i].status);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
 #endif
 static int from(const char *path, const char *origin) {
     WC(c);
