@@ -313,16 +313,6 @@ static int slow_alpn(SSL *s, const unsigned char **out, unsigned char *n, const 
     *out = (const unsigned char *)"h2", *n = 2;
     return SSL_TLSEXT_ERR_OK;
 }
-static int slow_ticket(SSL *s, void *arg) { /* longer than a record */
-    static char data[1000];
-    (void)arg;
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, sizeof data);
-}
-static SSL_TICKET_RETURN slow_ticket_used(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
-                                          SSL_TICKET_STATUS status, void *arg) {
-    (void)s, (void)ss, (void)name, (void)n, (void)status, (void)arg;
-    return SSL_TICKET_RETURN_IGNORE;
-}
 /* What it has to say goes out: all, or the first record. */
 static void slow_send(bool all) {
     char *p;
@@ -371,7 +361,7 @@ static void slow_accept(vt_sock *s) {
     SSL_CTX_use_certificate(x, good.cert), SSL_CTX_use_PrivateKey(x, good.key);
     SSL_CTX_set_num_tickets(x, 0); /* but when it is asked for one */
     SSL_CTX_set_alpn_select_cb(x, slow_alpn, NULL);
-    SSL_CTX_set_session_ticket_cb(x, slow_ticket, slow_ticket_used, NULL);
+    SSL_CTX_set_session_ticket_cb(x, ticket_long, ticket_used, NULL);
     slow = SSL_new(x);
     SSL_CTX_free(x);
     SSL_set_max_send_fragment(slow, 512);

@@ -75,9 +75,6 @@ static bool work(vt_client *c) {
     good &= whole(call);
     return good;
 }
-static int fault_bind(int fd, const struct sockaddr *sa, socklen_t len) {
-    return fault_hits() ? -EADDRINUSE : vt__plat_sys_bind(fd, sa, len);
-}
 static int fault_sendmmsg(int fd, struct vt__plat_mmsg *m, unsigned n, int flags) {
     return fault_hits() ? -EPERM : vt__plat_sys_sendmmsg(fd, m, n, flags);
 }

@@ -35,9 +35,6 @@ static ssize_t fault_train(int fd, const struct msghdr *m, int flags) {
 static int fault_socket(int family, int type) {
     return fault_hits() ? -EMFILE : vt__plat_sys_socket(family, type);
 }
-static int fault_bind(int fd, const struct sockaddr *sa, socklen_t len) {
-    return fault_hits() ? -EADDRINUSE : vt__plat_sys_bind(fd, sa, len);
-}
 static int fault_setsockopt(int fd, int level, int opt, const void *p, socklen_t n) {
     return fault_hits() ? -ENOBUFS : vt__plat_sys_setsockopt(fd, level, opt, p, n);
 }
@@ -61,23 +58,8 @@ static void on_start(void) {
     vt__plat.setsockopt = fault_setsockopt;
     vt__plat.getsockname = fault_getsockname;
 }
-/* OpenSSL's memory, and not ours. */
-static bool ossl_too;
-static void on_ossl(void) { ossl_too = true; }
-static void *ossl_malloc(size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return ossl_too && fault_hits() ? NULL : malloc(n);
-}
-static void *ossl_realloc(void *p, size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return ossl_too && fault_hits() ? NULL : realloc(p, n);
-}
-static void ossl_free(void *p, const char *file, int line) {
-    (void)file, (void)line;
-    free(p);
-}
 __attribute__((constructor)) static void begin(void) {
-    CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
+    CRYPTO_set_mem_functions(fault_ossl_malloc, fault_ossl_realloc, fault_ossl_free);
     sweep_cfg.http3 = sweep_cfg.early_data = 1;
 }
 
@@ -189,8 +171,8 @@ TEST(fault_one_datagram_call_fails_h3) { sweep(on_datagrams, all_routes, work, f
 /* A handshake of OpenSSL's is a thousand of them, each of which test_qtls.c fails: here only some. */
 TEST(fault_one_allocation_of_openssl_fails_h3) {
     sweep_stride = 7 + (int64_t)(test_seed() % 16);
-    sweep(on_ossl, all_routes, work, false);
-    ossl_too = false;
+    sweep(on_openssl, all_routes, work, false);
+    fault_ossl = false;
     sweep_stride = 1;
 }
 /* A start that fails says so and leaves nothing; one that succeeds serves. */

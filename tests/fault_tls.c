@@ -13,23 +13,10 @@
 #include "tls.h"
 
 static struct pem ca, site;
-static bool of_openssl; /* what fails is OpenSSL's memory */
-static void *tls_malloc(size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return of_openssl && fault_hits() ? NULL : malloc(n);
-}
-static void *tls_realloc(void *p, size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return of_openssl && fault_hits() ? NULL : realloc(p, n);
-}
-static void tls_free(void *p, const char *file, int line) { (void)file, (void)line, free(p); }
 static __attribute__((constructor)) void prepare(void) {
-    CRYPTO_set_mem_functions(tls_malloc, tls_realloc, tls_free);
+    CRYPTO_set_mem_functions(fault_ossl_malloc, fault_ossl_realloc, fault_ossl_free);
     ca = pem_make("Test CA", NULL, NULL, 30, 0);
     site = pem_make("site", "IP:127.0.0.1", &ca, 30, 0);
-}
-static int fault_bind(int fd, const struct sockaddr *sa, socklen_t len) {
-    return fault_hits() ? -EADDRINUSE : vt__plat_sys_bind(fd, sa, len);
 }
 static int fault_listen(int fd, int backlog) {
     return fault_hits() ? -EADDRINUSE : vt__plat_sys_listen(fd, backlog);
@@ -40,7 +27,6 @@ static void on_both_calls(void) {
     vt__plat.bind = fault_bind;
     vt__plat.listen = fault_listen;
 }
-static void on_openssl(void) { of_openssl = true; }
 
 static int open_files(void) {
     int n = 0;
@@ -85,7 +71,7 @@ static bool calls(void) {
 }
 static void calls_after(void) { /* what OpenSSL could not make for this client may be missing for good */
     vt_server_stats st;
-    CHECK(client->err < 0 || of_openssl || talk_to(client));
+    CHECK(client->err < 0 || fault_ossl || talk_to(client));
     vt_client_free(client);
     CHECK(calls());
     vt_client_free(client);
@@ -131,9 +117,9 @@ static void sweep_body(void) {
         now.starts ? start_after() : calls_after();
         if (!files) files = open_files(), n = 0;
         CHECK_EQ(open_files(), files);
-        if (of_openssl) n += (int64_t)(test_rand(&rnd) % (VT__ASAN ? 500 : 100)); /* there are thousands */
+        if (fault_ossl) n += (int64_t)(test_rand(&rnd) % (VT__ASAN ? 500 : 100)); /* there are thousands */
     }
-    of_openssl = false;
+    fault_ossl = false;
     vt__plat = before;
     CHECK(all > 4);
     if (!now.starts) vt_server_stop(server);
@@ -147,8 +133,8 @@ static void sweep(void (*table)(void), bool onward, bool starts) {
 TEST(fault_one_allocation_fails_tls) { sweep(on_memory, false, false); }
 TEST(fault_all_allocations_fail_from_there_tls) { sweep(on_memory, true, false); }
 TEST(fault_one_system_call_fails_tls) { sweep(on_both_calls, false, false); }
-TEST(fault_one_allocation_of_openssl_fails) { sweep(on_openssl, false, false); }
+TEST(fault_one_allocation_fault_ossl_fails) { sweep(on_openssl, false, false); }
 TEST(fault_one_allocation_fails_start_tls) { sweep(on_memory, false, true); }
 TEST(fault_all_allocations_fail_from_there_start_tls) { sweep(on_memory, true, true); }
 TEST(fault_one_system_call_fails_start_tls) { sweep(on_both_calls, false, true); }
-TEST(fault_one_allocation_of_openssl_fails_start) { sweep(on_openssl, false, true); }
+TEST(fault_one_allocation_fault_ossl_fails_start) { sweep(on_openssl, false, true); }

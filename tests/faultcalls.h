@@ -54,6 +54,21 @@ static inline int fault_accept(int fd, struct sockaddr *sa, socklen_t *len) {
     if (!fault_hits()) return vt__plat_sys_accept(fd, sa, len);
     return -errors[fault.count % (int64_t)VT__COUNT(errors)];
 }
+static inline int fault_bind(int fd, const struct sockaddr *sa, socklen_t len) {
+    return fault_hits() ? -EADDRINUSE : vt__plat_sys_bind(fd, sa, len);
+}
+/* OpenSSL's memory, while fault_ossl: CRYPTO_set_mem_functions(fault_ossl_malloc, fault_ossl_realloc, fault_ossl_free). */
+static bool fault_ossl;
+static inline void on_openssl(void) { fault_ossl = true; }
+static inline void *fault_ossl_malloc(size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return fault_ossl && fault_hits() ? NULL : malloc(n);
+}
+static inline void *fault_ossl_realloc(void *p, size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return fault_ossl && fault_hits() ? NULL : realloc(p, n);
+}
+static inline void fault_ossl_free(void *p, const char *file, int line) { (void)file, (void)line, free(p); }
 /* ... and those of a server's listeners. */
 static inline void fault_server_calls(void) {
     vt__plat.shutdown = fault_shutdown;

@@ -279,16 +279,6 @@ TEST(the_error_queue_is_left_empty) {
     CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
     CHECK(strncmp(text.text, "key_pem: no private key can be read: ", 37) == 0);
 }
-static int ticket_long(SSL *s, void *arg) {
-    static char data[1000];
-    (void)arg;
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, sizeof data);
-}
-static SSL_TICKET_RETURN ticket_used(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
-                                     SSL_TICKET_STATUS status, void *arg) {
-    (void)s, (void)ss, (void)name, (void)n, (void)status, (void)arg;
-    return SSL_TICKET_RETURN_IGNORE;
-}
 /* Of what is to be sent, the first record. */
 static size_t ticket_first(const vt__ossl *o) {
     const uint8_t *p = (const uint8_t *)o->out + o->out_pos;

@@ -159,4 +159,16 @@ static inline SSL *tls_connect(int fd, int ms) {
     SSL_free(s);
     return NULL;
 }
+/* For SSL_CTX_set_session_ticket_cb: tickets that are longer than a small record, and are not taken. */
+static __attribute__((unused)) int ticket_long(SSL *s, void *arg) {
+    static char data[1000];
+    (void)arg;
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, sizeof data);
+}
+static __attribute__((unused)) SSL_TICKET_RETURN ticket_used(SSL *s, SSL_SESSION *ss,
+                                                             const unsigned char *name, size_t n,
+                                                             SSL_TICKET_STATUS status, void *arg) {
+    (void)s, (void)ss, (void)name, (void)n, (void)status, (void)arg;
+    return SSL_TICKET_RETURN_IGNORE;
+}
 #endif
