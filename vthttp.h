@@ -343,10 +343,13 @@ typedef struct vt_task vt_task;
 typedef struct vt_cfg {
     int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256; with vt_open
                     always one */
-    size_t stack_bytes;   /* of each; default 64 KiB (256 at -O0, more with sanitizers); 16 KiB at least */
-    size_t guard_bytes;   /* inaccessible bytes below each stack; default 24 KiB */
-    int64_t max_vthreads; /* live ones, above: VT_ELIMIT of spawns; default 1,000,000; VT_NONE: no limit */
-    int max_blocking;     /* OS threads behind vt_blocking and name resolution; default 64, at most 4,096 */
+    /* Usable stack of each; default 64 KiB (256 KiB at -O0, more with sanitizers); at least 16 KiB. */
+    size_t stack_bytes;
+    size_t guard_bytes; /* inaccessible bytes below each stack; default 24 KiB */
+    /* Live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000; VT_NONE: no limit. */
+    int64_t max_vthreads;
+    /* OS threads of the pool behind vt_blocking and name resolution; default 64, at most 4,096. */
+    int max_blocking;
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
     int stall_ms; /* a worker that has not switched for so long is logged, with return addresses where they can be had
                      (who burns CPU is sent SIGURG for them, unless no_segv_handler; who sleeps is not disturbed);
@@ -1146,8 +1149,9 @@ typedef struct vt_ws_cfg {
     const char *protocols; /* subprotocols spoken, the best first: "chat.v2, chat.v1"; default none */
     const char *origins;   /* whose pages may connect: "https://a.example, https://b.example", "*": all;
                             default: of the host that is asked. Requests without Origin come from no page. */
-    int (*origin)(vt_req *req, vt_str origin); /* in its place: 0, or an error; no field: ptr NULL */
-    const char *fields;                        /* lines for the answer, "Name: value\r\n" each */
+    /* In place of that list: 0, or an error that refuses. Without the field origin's ptr is NULL. */
+    int (*origin)(vt_req *req, vt_str origin);
+    const char *fields;  /* lines for the answer, "Name: value\r\n" each */
     int64_t max_message; /* payload bytes of a message; default 1 MiB; else closed with 1009 */
     int64_t max_frame;   /* of a frame; default as max_message */
     int64_t ping_ms;     /* a ping when nothing came for so long; default 30,000 */
@@ -18801,7 +18805,8 @@ static int64_t vt__dump_live(void) {
 }
 static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int64_t *patience) {
     bool first = true, told = false;
-    w->first = true, w->done = false;
+    w->first = true;
+    w->done = false;
     w->most = vt__dump_live() + VT__DUMP_STEP; /* it ends while more begin than are written */
     while (!w->done && !s->err) {
         int64_t wait = VT__MAX(VT__MIN(*patience, VT__DUMP_PATIENCE), 20 * VT_MS);
@@ -27477,7 +27482,9 @@ static int vt__quic_on_response(vt__quic *c, const vt__qpkt_frame *f) {
     vt__qroute *p = &c->paths[i];
     if (!p->full)
         vt__qroute_ask(p, c->now, vt__quic_ask_each(c)); /* only the address has been shown to be good */
-    if (i == c->active) c->fallback = VT__QROUTE_NONE, vt__qrec_blocked(&c->rec, c->blocked = false);
+    if (i != c->active) return 0;
+    c->fallback = VT__QROUTE_NONE;
+    vt__qrec_blocked(&c->rec, c->blocked = false);
     return 0;
 }
 static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
@@ -27727,7 +27734,8 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     char *token = vt__mem_strdup((const char *)h->token, h->token_len);
     if (!token) return -ENOMEM;
     vt__mem_free(c->token);
-    c->token = token, c->token_len = h->token_len, c->retried = true;
+    c->token = token, c->token_len = h->token_len;
+    c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
     vt__qkeys_level_free(c->keys.other); /* they were made of the first ID as well */
@@ -29461,7 +29469,8 @@ static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
     for (size_t i = 0; i < VT__QEND_IDS; i++)
         if (c->ids[i].c) vt__qend_id_del(e, &c->ids[i]);
     vt__timer_cancel(&e->dom->wheel, &c->timer);
-    vt__ds_list_remove(&c->link), vt__ds_list_remove(&c->turn);
+    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->turn);
     vt__qend_whole(c);
     e->nconns--;
     vt__qend_log_end(c);
@@ -29784,7 +29793,8 @@ static void vt__qend_release(vt__qend *e) {
     if (e->group) vt__qend_group_drop(e->group);
     vt__qstr_mem_free(&e->mem);
     vt__udp_rx_free(&e->rx);
-    vt__mem_free(e->table), vt__mem_free(e->out);
+    vt__mem_free(e->table);
+    vt__mem_free(e->out);
     vt__mem_free(e);
 }
 static void vt__qend_told(vt__dom *dom, vt__poll_msg *m) {
@@ -29833,7 +29843,8 @@ static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend
     e->msg.fn = vt__qend_told;
     e->group = group;
     e->bits = VT__QEND_BITS;
-    vt__ds_list_init(&e->conns), vt__ds_list_init(&e->turns);
+    vt__ds_list_init(&e->conns);
+    vt__ds_list_init(&e->turns);
     vt__qend_settings(e, cfg);
     vt__qstr_mem_init(&e->mem);
     e->mem.max = cfg->max_bytes ? cfg->max_bytes : (size_t)512 << 20;
