@@ -2781,7 +2781,7 @@ static size_t vt__uri_reg_name(vt_str s) {
 
 /* ":" 1*5DIGIT up to 65535, or nothing. -1: nothing; -2: bad. */
 static int32_t vt__uri_port(vt_str s) {
-    int64_t v;
+    int64_t v = 0;
     if (s.len == 0) return -1;
     if (s.ptr[0] != ':' || s.len > 6) return -2;
     return vt__str_u63((vt_str){s.ptr + 1, s.len - 1}, 65535, &v) < 0 ? -2 : (int32_t)v;
