@@ -23902,6 +23902,10 @@ static void vt__ossl_session_offer(vt__ossl *o) {
     if (e.s) (void)SSL_set_session(o->ssl, e.s);
     vt__ossl_session_free(e);
 }
+/* Its version is another one; the next sessions are of that. */
+static VT__UNUSED void vt__ossl_session_turn(vt__ossl *o, uint32_t version) {
+    if (o->key) snprintf(o->key + strlen(o->key) - 8, 9, "%08x", (unsigned)version);
+}
 /* A server has given one. */
 static int vt__ossl_on_session(SSL *ssl, SSL_SESSION *s) {
     vt__ossl *o = BIO_get_data(SSL_get_rbio(ssl));
@@ -24531,14 +24535,14 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
 }
 /* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. To OpenSSL a name
  * behind a dot is all that is below it, which nobody means who connects. port: with it a session of that server's is resumed,
- * and the next is kept; 0: not so. */
-static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port) {
+ * and the next is kept; 0: not so. version: of QUIC, whose sessions are good for it alone; 0: TLS over TCP. */
+static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port, uint32_t version) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
-    size_t n = strlen(host) + 8;
+    size_t n = strlen(host) + 17;
     if (*host == '.') return -EINVAL;
     ERR_clear_error();
     if (port && (o->key = vt__mem_alloc(n)) != NULL) {
-        snprintf(o->key, n, "%s %d", host, port);
+        snprintf(o->key, n, "%s %d %08x", host, port, (unsigned)version);
         vt__ossl_session_offer(o);
     }
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return 0;
@@ -25056,7 +25060,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     c->up = t;
     c->ops = &vt__tls_ops;
     __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
-    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port)) < 0) return r;
+    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port, 0)) < 0) return r;
     if (h2 && (r = vt__ossl_offer(&t->o, (vt_str){vt__tls_alpn_h2.ptr, 12})) < 0) return r;
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
@@ -25686,6 +25690,7 @@ enum {
     VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
     VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
     VT__QTLS_NUMBER = 16,                        /* and its mark and number */
+    VT__QTLS_VERSION = 4,                        /* before all that: its version of QUIC */
     VT__QTLS_STRIKES = 1 << 20,                  /* tickets that are known to have been used, or not */
     VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
     VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
@@ -25714,6 +25719,7 @@ typedef struct vt__qtls_cfg {
     void *arg;
     const char *host; /* a client: whom the certificate must name */
     int port;         /* with it sessions are resumed, and kept; 0: not so */
+    uint32_t version; /* of QUIC, at first; tickets are of one version (RFC 9369 5); see vt__qtls_turn */
     /* Not NULL: 0-RTT, where the back can. A server: what must be the same as when the ticket was given, its limits, its
      * settings; at most VT__QTLS_EARLY_MAX bytes, copied. A client: anything. */
     const uint8_t *early;
@@ -25732,11 +25738,12 @@ typedef struct vt__qtls {
     const char *why; /* in words */
     bool complete;   /* the handshake; a client's server is the one that it wants */
     bool resumed;
-    bool greeted;    /* the message that came last is ClientHello, and was looked at */
-    int early;       /* enum vt__qtls_zero */
-    int alert;       /* that OpenSSL would send; -1: none */
-    int read, write; /* levels */
-    uint8_t *peer;   /* its transport parameters; NULL: not come yet */
+    bool greeted;     /* the message that came last is ClientHello, and was looked at */
+    int early;        /* enum vt__qtls_zero */
+    int alert;        /* that OpenSSL would send; -1: none */
+    uint32_t version; /* of QUIC: that of the tickets that are given */
+    int read, write;  /* levels */
+    uint8_t *peer;    /* its transport parameters; NULL: not come yet */
     size_t peer_len;
     uint8_t *params; /* ours */
     size_t params_len;
@@ -26054,10 +26061,11 @@ static bool vt__qtls_strike(vt__qtls_strikes *k, uint64_t n) {
 }
 static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
     const vt__qtls *q = vt__qtls_of(s);
-    uint8_t data[VT__QTLS_EARLY_MAX + VT__QTLS_NUMBER];
-    size_t n = q->cfg.early_len;
+    uint8_t data[VT__QTLS_VERSION + VT__QTLS_EARLY_MAX + VT__QTLS_NUMBER];
+    size_t n = VT__QTLS_VERSION + q->cfg.early_len;
     (void)arg;
-    memcpy(data, q->context, n);
+    memcpy(data, &q->version, VT__QTLS_VERSION);
+    memcpy(data + VT__QTLS_VERSION, q->context, q->cfg.early_len);
     if (q->cfg.strikes) {
         uint64_t number = vt__qtls_strike_new(q->cfg.strikes);
         memcpy(data + n, &q->cfg.strikes->mark, 8), memcpy(data + n + 8, &number, 8);
@@ -26065,9 +26073,15 @@ static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
     }
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, n);
 }
+/* One of another version, or of TLS over TCP, is not resumed. */
 static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
                                                  SSL_TICKET_STATUS status, void *arg) {
-    (void)s, (void)ss, (void)name, (void)n, (void)arg;
+    const vt__qtls *q = vt__qtls_of(s);
+    void *data = NULL;
+    (void)name, (void)arg;
+    if (!ss || SSL_SESSION_get0_ticket_appdata(ss, &data, &n) != 1 || n < VT__QTLS_VERSION ||
+        memcmp(data, &q->cfg.version, VT__QTLS_VERSION) != 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (status == SSL_TICKET_SUCCESS) return SSL_TICKET_RETURN_USE;
     if (status == SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_USE_RENEW;
     return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -26081,9 +26095,9 @@ static int vt__qtls_on_early(SSL *s, void *arg) {
     uint64_t number;
     (void)arg;
     if (!k || SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &data, &n) != 1 ||
-        n != len + VT__QTLS_NUMBER)
+        n != VT__QTLS_VERSION + len + VT__QTLS_NUMBER)
         return 0;
-    const uint8_t *was = data;
+    const uint8_t *was = (uint8_t *)data + VT__QTLS_VERSION;
     memcpy(&number, was + len + 8, 8);
     return memcmp(was, q->context, len) == 0 && memcmp(was + len, &k->mark, 8) == 0 &&
            vt__qtls_strike(k, number);
@@ -26217,6 +26231,12 @@ static VT__UNUSED size_t vt__qtls_remembered(const vt__qtls *q, const uint8_t **
     return n;
 }
 
+/* The version that was agreed on is another one: the next tickets are of that. */
+static VT__UNUSED void vt__qtls_turn(vt__qtls *q, uint32_t version) {
+    q->version = version;
+    vt__ossl_session_turn(&q->o, version);
+}
+
 /*--- its beginning and end ---*/
 /* Sets our transport parameters, before they are sent. */
 static VT__UNUSED int vt__qtls_params(vt__qtls *q, const uint8_t *p, size_t n) {
@@ -26240,7 +26260,7 @@ static int vt__qtls_open(vt__qtls *q) {
     if (r < 0) return r;
     if (!vt__qtls_back_open(q)) return -ENOMEM;
     if ((r = vt__qtls_params(q, c->params, c->params_len)) < 0) return r;
-    if (c->client && (r = vt__ossl_expect(&q->o, c->host, c->port)) < 0) return r;
+    if (c->client && (r = vt__ossl_expect(&q->o, c->host, c->port, c->version)) < 0) return r;
     if (c->early) vt__qtls_back_early(q); /* and two tickets, as a client may try two addresses */
     else if (!c->client && SSL_get_num_tickets(q->o.ssl) > 1) SSL_set_num_tickets(q->o.ssl, 1);
     return 0;
@@ -26251,6 +26271,7 @@ static VT__UNUSED int vt__qtls_new(vt__qtls **out, const vt__qtls_cfg *cfg) {
     if (!q) return cfg->early_len > VT__QTLS_EARLY_MAX ? -EINVAL : -ENOMEM;
     __atomic_fetch_add(&cfg->ctx->refs, 1, __ATOMIC_RELAXED);
     q->cfg = *cfg;
+    q->version = cfg->version;
     q->alert = -1;
     if (cfg->early_len) memcpy(q->context, cfg->early, cfg->early_len);
     int r = vt__qtls_open(q);
@@ -26805,7 +26826,12 @@ enum {
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 _Static_assert(VT__QTLS_EARLY_MAX == 64, "see vt__quic_promise");
-enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_TOKEN_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
+enum {
+    VT__QUIC_PARAMS_MAX = 512,
+    VT__QUIC_TOKEN_MAX = 512,
+    VT__QUIC_BIND = 16 + 4, /* see vt__quic_bind_token */
+    VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1
+};
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
@@ -27169,6 +27195,13 @@ static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
     c->keys.at[VT__QPKT_INITIAL] = c->keys.other;
     c->keys.other = was;
     c->keys.version = version;
+    vt__qtls_turn(c->tls, version);
+}
+/* What a token of NEW_TOKEN is good with: the address, whatever the port; and the version (RFC 9369 5). */
+static VT__UNUSED void vt__quic_bind_token(uint8_t bind[VT__QUIC_BIND], const vt__qroute_addr *to,
+                                           uint32_t version) {
+    memcpy(bind, to->ip, sizeof to->ip);
+    memcpy(bind + sizeof to->ip, &version, sizeof version);
 }
 /* Our version information: what we speak now, and may. */
 static void vt__quic_put_versions(const vt__quic *c, vt__qpkt_params *mine) {
@@ -27374,8 +27407,7 @@ static void vt__quic_promise(const vt__quic *c, uint64_t *to) {
     vt__qpkt_params p;
     vt__qpkt_params_init(&p);
     vt__qstr_params(&c->streams, &p);
-    *to++ = c->first_version, *to++ = c->cfg->settings, *to++ = c->cfg->max_datagram,
-    *to++ = c->cfg->no_migration;
+    *to++ = c->cfg->settings, *to++ = c->cfg->max_datagram, *to++ = c->cfg->no_migration;
     *to++ = p.max_data, *to++ = p.max_uni, *to++ = p.streams_bidi, *to++ = p.streams_uni;
 }
 /* host, port: a client's, see vt__qtls_cfg. */
@@ -27394,6 +27426,7 @@ static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
                       .arg = c,
                       .host = host,
                       .port = port,
+                      .version = c->first_version,
                       .early = early ? (const uint8_t *)promises : NULL,
                       .early_len = early && c->server ? sizeof promises : 0,
                       .strikes = c->cfg->strikes};
@@ -28214,12 +28247,11 @@ static void vt__qout_put_crypto(vt__quic *c, vt__qout *o) {
         (void)vt__qout_noted(o, data + len, VT__QUIC_N_CRYPTO, offset, 0, len);
     }
 }
-/* NEW_TOKEN: good for the address alone, not for the port. */
 static void vt__qout_put_token(vt__quic *c, vt__qout *o) {
-    uint8_t token[VT__QSEC_TOKEN_MAX];
+    uint8_t token[VT__QSEC_TOKEN_MAX], bind[VT__QUIC_BIND];
     vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW, .born = c->now};
-    const vt__qroute_addr *to = &c->paths[c->active].remote;
-    int n = vt__qsec_token_seal(c->cfg->vault, &t, to->ip, sizeof to->ip, token);
+    vt__quic_bind_token(bind, &c->paths[c->active].remote, c->keys.version);
+    int n = vt__qsec_token_seal(c->cfg->vault, &t, bind, sizeof bind, token);
     if (n <= 0) c->owes_token = false;
     else {
         uint8_t *end = vt__qpkt_put_token(o->end, o->most, (vt_str){(char *)token, (size_t)n});
@@ -28554,12 +28586,17 @@ static VT__UNUSED size_t vt__qout_send(vt__quic *c, uint8_t *buf, size_t cap, vt
  * What a server's endpoint says to packets that no connection is, or will be, there for. Nothing is kept: what has to be
  * remembered is in tokens that the client brings back.
  *============================================================================*/
-enum { VT__QEDGE_BIND = 16 + 2 + VT__QCID_LEN, VT__QEDGE_RESET_MIN = 21, VT__QEDGE_RESET_MAX = 43 };
-/* What a Retry's token is good with: address, port, and the connection ID that the client has to use from now on. */
-static void vt__qedge_bind(uint8_t *bind, const vt__qroute_addr *from, const uint8_t *cid) {
-    memcpy(bind, from->ip, 16);
-    memcpy(bind + 16, &from->port, 2);
-    memcpy(bind + 18, cid, VT__QCID_LEN);
+enum {
+    VT__QEDGE_BIND = VT__QUIC_BIND + 2 + VT__QCID_LEN,
+    VT__QEDGE_RESET_MIN = 21,
+    VT__QEDGE_RESET_MAX = 43
+};
+/* What a Retry's token is good with beside that: the port, and the connection ID that the client has to use from now on. */
+static void vt__qedge_bind(uint8_t bind[VT__QEDGE_BIND], const vt__qroute_addr *from, uint32_t version,
+                           const uint8_t *cid) {
+    vt__quic_bind_token(bind, from, version);
+    memcpy(bind + VT__QUIC_BIND, &from->port, 2);
+    memcpy(bind + VT__QUIC_BIND + 2, cid, VT__QCID_LEN);
 }
 /* A Retry packet for the Initial of `h`, which makes the client show that it gets what is sent to it: its bytes, or an error. */
 static VT__UNUSED int vt__qedge_put_retry(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
@@ -28571,7 +28608,7 @@ static VT__UNUSED int vt__qedge_put_retry(const vt__quic_cfg *cfg, const vt__qpk
     vt__quic_make_cid(cfg->worker, &scid);
     vt__qpkt_cid_set(&dcid, h->scid, h->scid_len);
     memcpy(t.odcid, h->dcid, h->dcid_len);
-    vt__qedge_bind(bind, from, scid.b);
+    vt__qedge_bind(bind, from, h->version, scid.b);
     int n = vt__qsec_token_seal(cfg->vault, &t, bind, sizeof bind, token);
     if (n < 0) return n;
     uint8_t *end = vt__qpkt_put_retry(out, out + cap, h->version, &dcid, &scid,
@@ -28587,11 +28624,13 @@ static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qp
     uint8_t bind[VT__QEDGE_BIND];
     vt__qsec_token t;
     int kind = vt__qsec_token_kind(h->token, h->token_len), rc = 0;
-    if (kind == VT__QSEC_TOKEN_NEW)
-        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, from->ip, sizeof from->ip, now,
+    if (kind == VT__QSEC_TOKEN_NEW) {
+        vt__quic_bind_token(bind, from, h->version);
+        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, bind, VT__QUIC_BIND, now,
                                  cfg->token_life_ns, &t);
+    }
     if (kind == VT__QSEC_TOKEN_RETRY && h->dcid_len == VT__QCID_LEN) {
-        vt__qedge_bind(bind, from, h->dcid);
+        vt__qedge_bind(bind, from, h->version, h->dcid);
         rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, bind, sizeof bind, now,
                                  cfg->handshake_ns, &t);
         if (rc > 0) {
@@ -36559,6 +36598,9 @@ typedef struct vt__calt {
     const char *addr;
     char *token; /* for the next connection's first packets (RFC 9000 8.1.3), or NULL */
     size_t ntoken;
+    /* Of QUIC: the token's; that which was spoken last, with which the next connection begins, since its tickets are of that
+     * (RFC 9369 5). 0: none. */
+    uint32_t token_version, version;
     int64_t until; /* INT64_MAX: the caller names it, not the origin */
     int64_t shun;  /* until then */
     int64_t late;  /* see above; 0: nobody tries it */
@@ -36697,9 +36739,10 @@ static vt__calt *vt__calt_put(vt__calt_table *t, vt__calt *e) {
 }
 /* A trial has ended; OPEN: nobody knows how it would have. */
 static void vt__calt_tried(vt__calt *e, enum vt__calt_trial how, int64_t now) {
-    e->late = 0;
-    if (how == VT__CALT_OPEN) return;
     bool good = how == VT__CALT_GOOD;
+    e->late = 0;
+    if (!good) e->version = 0; /* who does not answer to it may answer to the first one */
+    if (how == VT__CALT_OPEN) return;
     e->shun = good ? 0
                    : now + ((VT__CALT_SHUN_S * VT_SEC) << VT__MIN(e->strikes, (unsigned)VT__CALT_SHUN_MOST));
     e->strikes = good ? 0 : e->strikes + 1;
@@ -38684,26 +38727,31 @@ static void vt__ch3_put(vt__ch3_side *side, vt__calt *e) {
     vt__plat_spin_unlock(&side->spin);
     vt__calt_free(old);
 }
-static void vt__ch3_keep_token(vt__ch3 *c, vt_str token) {
+static void vt__ch3_keep_token(vt__ch3 *c, vt_str token, uint32_t version) {
     char *copy = vt__mem_strdup(token.ptr, token.len);
     if (!copy) return;
     vt__plat_spin_lock(&c->side->spin);
     vt__calt *e = vt__calt_at(&c->side->alts, c->origin, c->addr);
     char *old = e ? e->token : copy;
-    if (e) e->token = copy, e->ntoken = token.len;
+    if (e) e->token = copy, e->ntoken = token.len, e->token_version = version;
     vt__plat_spin_unlock(&c->side->spin);
     vt__mem_free(old);
 }
+static void vt__ch3_keep_version(vt__ch3 *c, uint32_t version) {
+    vt__plat_spin_lock(&c->side->spin);
+    vt__calt *e = vt__calt_at(&c->side->alts, c->origin, c->addr);
+    if (e) e->version = version;
+    vt__plat_spin_unlock(&c->side->spin);
+}
 /* An attempt begins: its token, which serves once, is the caller's. */
-static char *vt__ch3_begin_trial(vt__ch3 *c, size_t *n) {
+static char *vt__ch3_begin_trial(vt__ch3 *c, size_t *n, uint32_t *version) {
     char *token = NULL;
     vt__plat_spin_lock(&c->side->spin);
     vt__calt *e = vt__calt_at(&c->side->alts, c->origin, c->addr);
     if (e) {
         e->late = vt__plat_now() + c->side->head_ns;
-        token = e->token;
-        *n = e->ntoken;
-        e->token = NULL;
+        *version = e->version ? e->version : VT__QPKT_V1;
+        if (e->token && e->token_version == *version) token = e->token, *n = e->ntoken, e->token = NULL;
     }
     vt__plat_spin_unlock(&c->side->spin);
     return token;
@@ -38744,6 +38792,7 @@ static void vt__ch3_ready(vt__h3e *h) {
     if (!c) return;
     c->ready = true;
     vt__ch3_tried(c->side, c->origin, c->addr, VT__CALT_GOOD);
+    vt__ch3_keep_version(c, h->c.q.keys.version);
     vt__ch3_room(c);
     (void)vt_sem_release(&c->told, 1);
 }
@@ -38753,7 +38802,7 @@ static void vt__ch3_more(vt__h3e *h) {
 }
 static void vt__ch3_token(vt__h3e *h, vt_str token) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
-    if (c) vt__ch3_keep_token(c, token);
+    if (c) vt__ch3_keep_token(c, token, h->c.q.keys.version);
 }
 /* What its call has sent in 0-RTT does not count. */
 static void vt__ch3_drop_first(vt__ch3 *c) {
@@ -38778,7 +38827,8 @@ static void vt__ch3_closed(vt__h3e *h) {
         return;
     }
     bool deaf = c->err == -ETIMEDOUT && h->x.active;
-    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code); /* with its runtime */
+    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code) ||       /* with its runtime */
+                (end->cause == VT__QUIC_BY_VERSION && end->code == VT__QPKT_V1); /* as the next one begins */
     if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, left ? VT__CALT_OPEN : VT__CALT_BAD);
     vt__cmux_kill_all(&c->calls, c->err);
     vt__cpool_leave(c->calls.k, true);
@@ -39067,7 +39117,7 @@ static int vt__ch3_start(vt__ch3 *c, const struct sockaddr *at, const char *host
     size_t n = 0;
     int r = vt__ch3_door_open(c->side, c->calls.dom, &d);
     if (r < 0) return r;
-    char *token = vt__ch3_begin_trial(c, &n);
+    char *token = vt__ch3_begin_trial(c, &n, &to.version);
     to.token = (vt_str){token, token ? n : 0};
     vt__udp_addr_from(&to.remote, at);
     r = vt__qend_connect(d->end, &to, &q);

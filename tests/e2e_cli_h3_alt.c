@@ -27,6 +27,10 @@ static int h_who(vt_req *req, vt_res *res) {
     return vt_res_printf(res, 200, "%d%s%s", vt_req_version(req), used.len ? " " : "",
                          used.len ? used.ptr : "");
 }
+static int h_resumed(vt_req *req, vt_res *res) {
+    vt_tls_info i;
+    return vt_res_text(res, 200, vt_req_tls(req, &i) == 1 && i.resumed ? "resumed" : "new");
+}
 static int h_say(vt_req *req, vt_res *res) {
     vt_res_field(res, "Alt-Svc", alt_svc);
     return h_who(req, res);
@@ -60,6 +64,7 @@ static void up(bool quic, int http3) {
     server = h3_server_of(c, &leaf, quic);
     vt_server_get(server, "/who", h_who);
     vt_server_get(server, "/say", h_say);
+    vt_server_get(server, "/resumed", h_resumed);
     vt_server_get(server, "/misdirected", h_misdirected);
     vt_server_get(server, "/wait", h_wait);
     ws_serve(server);
@@ -346,19 +351,62 @@ CLI_TEST(another_address, 1) {
     two_addresses(false, true);
     two_addresses(true, false);
 }
-/* Tokens of NEW_TOKEN serve once each, and sessions are resumed. */
+/* Tokens of NEW_TOKEN serve once each, and sessions are resumed: by connections of the version that gave them, with which the
+ * next one begins (RFC 9369 5). */
 CLI_TEST(tokens, 1) {
     up(true, VT_HTTP3_PRIOR);
-    CHECK_EQ(get("/who", "30"), 200);
-    for (int i = 0; i < 10000 && !known()->token; i++) vt_sleep_ms(1);
-    CHECK(known()->token != NULL);
-    CHECK_EQ(vt_client_close_idle(client), 0);
-    conns_reach(0);
-    vt_call *call = vt_call_new(client, "GET", at("/who"));
-    CHECK_EQ(vt_call_send(call), 200);
-    vt__ch3 *c = call->conn ? call->conn->up : NULL;
-    if (c) CHECK(c->wire->e.c.q.token != NULL);
-    vt_call_free(call);
+    CHECK_EQ(get("/resumed", "new"), 200);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 10000 && !known()->token; k++) vt_sleep_ms(1);
+        CHECK(known()->token != NULL && known()->token_version == VT__QPKT_V2);
+        CHECK_EQ(known()->version, VT__QPKT_V2);
+        if (i == 1) known()->version = 0;
+        CHECK_EQ(vt_client_close_idle(client), 0);
+        conns_reach(0);
+        vt_call *call = vt_call_new(client, "GET", at("/resumed"));
+        CHECK_EQ(vt_call_send(call), 200);
+        vt__ch3 *c = call->conn ? call->conn->up : NULL;
+        if (c) CHECK_EQ(c->wire->e.c.q.token != NULL, i != 1);
+        if (c) CHECK_EQ(c->wire->e.c.q.first_version, i != 1 ? VT__QPKT_V2 : VT__QPKT_V1);
+        CHECK_EQ(vt_call_whole(call), 0);
+        CHECK_STR(vt_call_text(call).ptr, i != 1 ? "resumed" : "new");
+        vt_call_free(call);
+    }
+    down();
+}
+/* Says that it speaks the first version alone. */
+static int no_second_version(void *arg) {
+    static uint8_t p[2048], out[256];
+    static const uint32_t first = VT__QPKT_V1;
+    int fd = *(int *)arg;
+    struct sockaddr_in from;
+    socklen_t n = sizeof from;
+    vt__qpkt_head h;
+    if (vt_wait_fd(fd, VT_READ, vt_now() + 30 * VT_SEC) < 0) return -1;
+    ssize_t got = recvfrom(fd, p, sizeof p, 0, (struct sockaddr *)(void *)&from, &n);
+    if (got < 0 || vt__qpkt_head_get(&h, p, (size_t)got, VT__QCID_LEN) < 0) return -1;
+    CHECK_EQ(h.version, VT__QPKT_V2);
+    uint8_t *end = vt__qpkt_put_negotiation(out, out + sizeof out, &h, &first, 1, 7);
+    return (int)sendto(fd, out, (size_t)(end - out), 0, (struct sockaddr *)(void *)&from, n);
+}
+/* It is not shunned: the next connection begins with that. */
+CLI_TEST(a_server_that_spoke_version_2_once, 1) {
+    up(false, VT_HTTP3_PRIOR);
+    int port = vt_server_port(server, 1), fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    char origin[32];
+    snprintf(origin, sizeof origin, "127.0.0.1:%d", port);
+    vt__calt *e = vt__calt_new(origin, origin, INT64_MAX);
+    REQUIRE(e && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0);
+    e->version = VT__QPKT_V2;
+    vt__ch3_put(side(), e);
+    vt_task *t = vt_async(no_second_version, &fd);
+    CHECK_EQ(get("/who", "20"), 200);
+    int sent = 0;
+    CHECK(vt_await(t, &sent) == 0 && sent > 0);
+    CHECK(known() == e && !shunned() && e->version == 0);
+    close(fd);
     down();
 }
 CLI_TEST(configurations, 1) {

@@ -34,6 +34,7 @@ struct h3 {
     vt__h3_cfg h3_cfg;
     bool raw;          /* no streams of ours but those that the test opens */
     vt__ossl_ctx *tls; /* has tickets where it is another client's: see h3_as */
+    uint32_t version;  /* to begin with; 0: the first */
     vt__udp udp;
     vt__udp_rx rx;
     vt__udp_addr local, remote;
@@ -240,6 +241,7 @@ static bool h3_begin(struct h3 *h) {
     vt__quic_cfg_fill(&h->cfg), vt__h3_cfg_fill(&h->h3_cfg);
     vt__qstr_mem_init(&h->mem);
     s.local = h->local, s.remote = h->remote, s.mem = &h->mem, s.host = "127.0.0.1", s.port = e2e.port;
+    s.version = h->version;
     h->room = malloc(VT__H3_ROOM(&h->h3_cfg));
     if (!h->room || vt__h3_init(&h->m, &h->h3_cfg, false, vt__plat_now()) < 0) return false;
     h->m.room = h->room, h->m.room_len = VT__H3_ROOM(&h->h3_cfg);
@@ -263,6 +265,7 @@ static bool h3_prepare(struct h3 *h) {
 /* With the tickets of another client, which is still there. */
 static __attribute__((unused)) void h3_as(struct h3 *h, const struct h3 *other) {
     h->tls = other->tls;
+    h->version = other->q.keys.version; /* they are of that alone */
     __atomic_fetch_add(&h->tls->refs, 1, __ATOMIC_RELAXED);
 }
 /* Sends the first datagram, and waits for nothing. */

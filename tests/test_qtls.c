@@ -740,6 +740,31 @@ TEST(early_data_natively_and_never_otherwise) {
     }
     pair_end(&p);
 }
+/* Tickets are of one version of QUIC, that which is spoken in the end; RFC 9369 5. Zero: none is named. */
+static void of_versions(struct pair *p, uint32_t first, uint32_t then, bool resumed) {
+    vt__qtls_cfg s = server_of(p), c = client_of(p);
+    s.version = c.version = first, c.port = 443;
+    REQUIRE(machines(p, &s, &c) == 0);
+    if (then) vt__qtls_turn(p->s, then), vt__qtls_turn(p->c, then);
+    CHECK_EQ(shake(p), 0);
+    is_complete(p);
+    CHECK_EQ(p->s->resumed, resumed), CHECK_EQ(p->c->resumed, resumed);
+}
+TEST(tickets_are_of_one_version) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+    of_versions(&p, 1, 0, false);
+    of_versions(&p, 2, 0, false); /* it has none to offer */
+    of_versions(&p, 1, 0, true), of_versions(&p, 2, 0, true);
+    of_versions(&p, 3, 4, false); /* begun in one, spoken in another */
+    of_versions(&p, 3, 0, false), of_versions(&p, 4, 0, true);
+    for (int i = 0; i < p.cx->sessions->n; i++) /* whatever it is offered */
+        snprintf(p.cx->sessions->at[i].key, strlen(p.cx->sessions->at[i].key) + 1,
+                 "site.example 443 00000007");
+    of_versions(&p, 7, 0, false), of_versions(&p, 7, 0, true);
+    pair_end(&p);
+}
 TEST(arguments_that_are_wrong) {
     const vt__ossl_client cc = trusting();
     struct pair p;

@@ -57,7 +57,7 @@ static int pair_open(struct pair *p, const vt__ossl_client *cc, const char *host
         return r;
     }
     if ((r = vt__ossl_open(&p->c, cx, true)) < 0) return r;
-    return vt__ossl_expect(&p->c, host, 0);
+    return vt__ossl_expect(&p->c, host, 0, 0);
 }
 static void pair_close(struct pair *p) {
     vt__ossl_close(&p->s);
@@ -360,7 +360,7 @@ TEST(trust_that_is_read_without_memory_is_whole_or_none) {
         REQUIRE(pair_open(&p, &cc, "site.example") == 0);
         vt__ossl_close(&p.c);
         CHECK_EQ(vt__ossl_open(&p.c, x, true), 0);
-        CHECK_EQ(vt__ossl_expect(&p.c, "site.example", 0), 0);
+        CHECK_EQ(vt__ossl_expect(&p.c, "site.example", 0, 0), 0);
         CHECK_EQ(pair_shake(&p, 100000), 1);
         pair_close(&p);
     }
