@@ -763,6 +763,10 @@ TEST(tickets_are_of_one_version) {
         snprintf(p.cx->sessions->at[i].key, strlen(p.cx->sessions->at[i].key) + 1,
                  "site.example 443 00000007");
     of_versions(&p, 7, 0, false), of_versions(&p, 7, 0, true);
+    SSL_CTX_set_session_ticket_cb(p.sx->ctx, NULL, vt__qtls_on_ticket_read, NULL);
+    of_versions(&p, 8, 0, false); /* gives a ticket that names none, as TLS over TCP does */
+    SSL_CTX_set_session_ticket_cb(p.sx->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
+    of_versions(&p, 8, 0, false), of_versions(&p, 8, 0, true);
     pair_end(&p);
 }
 TEST(arguments_that_are_wrong) {
