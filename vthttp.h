@@ -1248,7 +1248,7 @@ typedef struct vt_client_cfg {
     const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: no_proxy or NO_PROXY */
     /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
-     * resumed, of at most 64 kept, 2 a host and port; without 0-RTT, but for early_data. */
+     * resumed, of at most 64 kept, 2 a host and port (and version of QUIC); without 0-RTT, but for early_data. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
