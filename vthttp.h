@@ -29156,10 +29156,11 @@ static VT__UNUSED void vt__qlog_take(vt__qlog *q, vt__quic *c, const vt__quic_en
  *============================================================================*/
 enum vt__qend_retry { VT__QEND_RETRY_AUTO, VT__QEND_RETRY_NEVER, VT__QEND_RETRY_ALWAYS };
 enum {
-    VT__QEND_BUDGET = 256, /* datagrams in, of a turn */
-    VT__QEND_TURNS = 128,  /* trains out, likewise */
-    VT__QEND_ERRORS = 8,   /* of the socket, likewise */
-    VT__QEND_HANDED = 256, /* datagrams of other endpoints that wait in a domain */
+    VT__QEND_BUDGET = 256,   /* datagrams in, of a turn */
+    VT__QEND_SENT = 1 << 20, /* bytes out, likewise: the worker has others to see to */
+    VT__QEND_LEAST = 8192,   /* what whoever is asked counts for at least */
+    VT__QEND_ERRORS = 8,     /* of the socket, likewise */
+    VT__QEND_HANDED = 256,   /* datagrams of other endpoints that wait in a domain */
     VT__QEND_IDS = VT__QCID_OURS + 1,
     VT__QEND_BITS = 6, /* of the table, at first */
     VT__QEND_ANSWER = 600
@@ -29598,6 +29599,7 @@ static bool vt__qend_load(vt__qend *e, vt__qend_conn *c) {
     e->at = 0;
     return e->n > 0;
 }
+static int vt__qend_cost(const vt__qend *e) { return VT__MAX((int)e->n, (int)VT__QEND_LEAST); }
 /* Takes the next train of a connection, or sees what has become of it. */
 static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
     e->now = vt__plat_now();
@@ -29612,19 +29614,21 @@ static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
     else vt__timer_lazy(&e->dom->wheel, &c->timer, vt__quic_due(&c->q));
 }
 static void vt__qend_flush(vt__qend *e) {
-    for (int left = VT__QEND_TURNS; vt__qend_put(e) && !vt__ds_list_empty(&e->turns); left--) {
-        if (left == 0) {
+    for (int left = VT__QEND_SENT; vt__qend_put(e) && !vt__ds_list_empty(&e->turns);) {
+        if (left <= 0) {
             vt__qend_stir(e);
             return;
         }
         vt__qend_turn(e, VT__CONTAINER(vt__ds_list_pop(&e->turns), vt__qend_conn, turn));
+        left -= vt__qend_cost(e);
     }
 }
 /* What was said goes now, as far as it can, on any thread; the driver, who was told, sees to the rest. */
 static VT__UNUSED void vt__qend_push(vt__qend_conn *c) {
     vt__qend *e = c->end;
     e->now = vt__plat_now();
-    for (int left = VT__QEND_TURNS; left > 0 && vt__qend_put(e) && vt__qend_load(e, c); left--) continue;
+    for (int left = VT__QEND_SENT; left > 0 && vt__qend_put(e) && vt__qend_load(e, c);)
+        left -= vt__qend_cost(e);
 }
 
 /* ---- strangers ---- */

@@ -848,6 +848,73 @@ static int budgets(void *arg) {
     return 0;
 }
 TEST(b52_a_turn_has_an_end) { CHECK_EQ(run_on(1, budgets, NULL), 0); }
+/* What goes out of one has an end, too, in bytes, and in connections that have nothing to say. */
+static struct {
+    int fd;
+    size_t bytes;
+} sent;
+static void sent_more(int fd, const struct msghdr *m) {
+    for (size_t i = 0; fd == sent.fd && i < m->msg_iovlen; i++) sent.bytes += m->msg_iov[i].iov_len;
+}
+static ssize_t sent_sendmsg(int fd, const struct msghdr *m, int fl) {
+    ssize_t r = vt__plat_sys_sendmsg(fd, m, fl);
+    if (r >= 0) sent_more(fd, m);
+    return r;
+}
+static int sent_sendmmsg(int fd, struct vt__plat_mmsg *v, unsigned n, int fl) {
+    int r = vt__plat_sys_sendmmsg(fd, v, n, fl);
+    for (int i = 0; i < r; i++) sent_more(fd, &v[i].hdr);
+    return r;
+}
+/* One turn with all connections waiting for theirs: how many still do. */
+static int turn_of_all(vt__qend *e) {
+    vt__list *l;
+    int left = 0;
+    for (l = e->conns.next; l != &e->conns; l = l->next) vt__qend_mark(VT__CONTAINER(l, vt__qend_conn, link));
+    sent.fd = e->udp.fd, sent.bytes = 0;
+    vt__qend_flush(e);
+    sent.fd = -1;
+    for (l = e->turns.next; l != &e->turns; l = l->next) left++;
+    return left;
+}
+static int outgoing(void *arg) {
+    enum { N = 150, MOST = VT__QEND_SENT + VT__QUIC_TRAIN_MAX };
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 1, w.client.bytes_each = 100;
+    w.client.closes = false;
+    if (!world_open(&w, 1, 1)) return -1;
+    connect_all(&w, N);
+    UNTIL(read_of(&w.client.streams) == N && read_of(&w.client.confirmed) == N);
+    vt__qend *e = w.clients[0];
+    vt__sched_dom_lock(e->dom);
+    for (vt__list *l = e->conns.next; l != &e->conns; l = l->next) {
+        struct peer *p = (struct peer *)VT__CONTAINER(l, vt__qend_conn, link);
+        p->bytes = 20000; /* more than a first window */
+        CHECK(ask(p));
+    }
+    int left = turn_of_all(e);
+    CHECK(left > 0 && sent.bytes > 0 && sent.bytes <= MOST && e->told);
+    vt__sched_dom_unlock(e->dom);
+    UNTIL(read_of(&w.client.streams) == 2 * N);
+    CHECK(w.client.wrong == 0 && bytes_of(&w.client) == N * 20100);
+    do { /* acknowledgements may be due at first */
+        (void)vt_sleep_ms(1);
+        vt__sched_dom_lock(e->dom);
+        left = turn_of_all(e);
+        vt__sched_dom_unlock(e->dom);
+    } while (sent.bytes);
+    CHECK_EQ(left, N - VT__QEND_SENT / VT__QEND_LEAST);
+    world_free(&w);
+    return 0;
+}
+TEST(b52_what_goes_out_of_a_turn_has_an_end) {
+    sent.fd = -1;
+    vt__plat.sendmsg = sent_sendmsg, vt__plat.sendmmsg = sent_sendmmsg;
+    CHECK_EQ(run_on(WORKERS, outgoing, NULL), 0);
+    vt__plat.sendmsg = vt__plat_sys_sendmsg, vt__plat.sendmmsg = vt__plat_sys_sendmmsg;
+}
 
 /* ---- clients that come from elsewhere ---- */
 static void rebind(vt__qend *e) {
