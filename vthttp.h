@@ -23683,6 +23683,7 @@ typedef struct vt__ossl_ctx {
     int ncerts, policy; /* enum vt_tls_names */
     bool dear;          /* a key makes every handshake so */
     vt__ossl_keys *keys;
+    unsigned char id[32];   /* of a server: what its sessions are bound to, beside their names */
     unsigned char alpn[64]; /* each name after its length, by preference */
     size_t alpn_len;
     vt__ossl_cert *certs;
@@ -24128,9 +24129,24 @@ static bool vt__ossl_hello_is_dear(SSL *s) {
     }
     return false;
 }
+/* A session is resumed for the name alone that it was made for (RFC 6066 3). OpenSSL, which has not read the name when it
+ * looks for one, compares contexts. */
+static bool vt__ossl_bind_name(SSL *s, const vt__ossl_ctx *x) {
+    unsigned char text[sizeof x->id + TLSEXT_MAXLEN_host_name + 5], id[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    const unsigned char *p;
+    size_t n;
+    if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_server_name, &p, &n)) return true;
+    n = VT__MIN(n, sizeof text - sizeof x->id); /* longer ones are refused */
+    memcpy(text, x->id, sizeof x->id);
+    memcpy(text + sizeof x->id, p, n);
+    return EVP_Digest(text, sizeof x->id + n, id, &len, EVP_sha256(), NULL) &&
+           SSL_set_session_id_context(s, id, len);
+}
 static int vt__ossl_on_hello(SSL *s, int *alert, void *arg) {
     vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
-    (void)alert, (void)arg;
+    (void)alert;
+    if (!vt__ossl_bind_name(s, arg)) return SSL_CLIENT_HELLO_ERROR;
     if (o->dear || !vt__ossl_hello_is_dear(s)) return SSL_CLIENT_HELLO_SUCCESS;
     o->dear = true;
     return SSL_CLIENT_HELLO_RETRY;
@@ -24385,21 +24401,21 @@ static int vt__ossl_ciphers(SSL_CTX *ctx, const char *ciphers, const char *suite
     return 0;
 }
 /* Who is asked for a certificate, and what a ticket is bound to. */
-static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text *t) {
+static int vt__ossl_ctx_clients(vt__ossl_ctx *x, const vt_tls_cfg *c, vt__ossl_text *t) {
     static const int modes[] = {SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
                                 SSL_VERIFY_PEER};
-    unsigned char id[EVP_MAX_MD_SIZE], mode = (unsigned char)c->client_auth;
-    unsigned len = 0;
+    unsigned char mode = (unsigned char)c->client_auth;
     EVP_MD_CTX *seal = EVP_MD_CTX_new();
     int r = seal && EVP_DigestInit_ex(seal, EVP_sha256(), NULL) && EVP_DigestUpdate(seal, &mode, 1)
                 ? 0
                 : vt__ossl_fail(t, -ENOMEM, "out of memory");
     if (r == 0 && (c->client_ca_file || c->client_ca_pem)) {
-        r = vt__ossl_load_trust(ctx, c->client_ca_file, c->client_ca_pem, "client_ca_pem", true, seal, t);
-        SSL_CTX_set_verify(ctx, modes[mode],
+        r = vt__ossl_load_trust(x->ctx, c->client_ca_file, c->client_ca_pem, "client_ca_pem", true, seal, t);
+        SSL_CTX_set_verify(x->ctx, modes[mode],
                            mode == VT_TLS_CLIENT_UNVERIFIED ? vt__ossl_on_verify_any : NULL);
     }
-    if (r == 0 && !(EVP_DigestFinal_ex(seal, id, &len) && SSL_CTX_set_session_id_context(ctx, id, len)))
+    if (r == 0 && !(EVP_DigestFinal_ex(seal, x->id, NULL) &&
+                    SSL_CTX_set_session_id_context(x->ctx, x->id, sizeof x->id)))
         r = vt__ossl_fail(t, -ENOMEM, "out of memory");
     EVP_MD_CTX_free(seal);
     return r;
@@ -24407,7 +24423,7 @@ static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text
 /* What a server's handshake asks for. */
 static void vt__ossl_ctx_hooks(vt__ossl_ctx *x, int64_t ticket_life_s) {
     SSL_CTX *ctx = x->ctx;
-    SSL_CTX_set_client_hello_cb(ctx, vt__ossl_on_hello, NULL);
+    SSL_CTX_set_client_hello_cb(ctx, vt__ossl_on_hello, x);
     SSL_CTX_set_alpn_select_cb(ctx, vt__ossl_on_alpn, x);
     SSL_CTX_set_tlsext_servername_callback(ctx, vt__ossl_on_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, x);
@@ -24494,7 +24510,7 @@ static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl
     vt__ossl_ctx_hooks(x, c->ticket_life_s);
     int r = vt__ossl_ciphers(x->ctx, c->ciphers, c->ciphersuites, t);
     for (int i = 0; i < c->ncerts && r == 0; i++) r = vt__ossl_load_cert(x, &x->certs[i], &c->certs[i], t);
-    if (r == 0) r = vt__ossl_ctx_clients(x->ctx, c, t);
+    if (r == 0) r = vt__ossl_ctx_clients(x, c, t);
     if (r == 0 && !vt__ossl_names(x)) r = vt__ossl_fail(t, -ENOMEM, "out of memory");
     ERR_clear_error(); /* of texts that came to their end */
     if (r == 0) *out = x;
@@ -26311,7 +26327,7 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     cfg.ciphersuites = suites;
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
-    SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
+    SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, x);
     SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);

@@ -305,11 +305,11 @@ TEST(a_common_name_counts_where_no_name_stands) {
     pem_free(&bare), pem_free(&named);
 }
 
-/* One request with `*session`, which becomes the newest; whether it was resumed. */
-static int resumed(SSL_CTX *ctx, SSL_SESSION **session) {
+/* One request to a name with `*session`, which becomes the newest; whether it was resumed. */
+static int resumed_as(SSL_CTX *ctx, const char *name, SSL_SESSION **session) {
     CL(c);
     int r = -1;
-    if (open_with(&c, ctx, NULL, *session) == 1 && cl_get(&c, "/") == 200) {
+    if (open_with(&c, ctx, name, *session) == 1 && cl_get(&c, "/") == 200) {
         r = SSL_session_reused(c.tls);
         CHECK_STR(part(&c, 3), r ? "1" : "0");
         SSL_SESSION_free(*session);
@@ -318,6 +318,7 @@ static int resumed(SSL_CTX *ctx, SSL_SESSION **session) {
     }
     return r;
 }
+static int resumed(SSL_CTX *ctx, SSL_SESSION **session) { return resumed_as(ctx, NULL, session); }
 static void turn_keys(void) {
     vt__ossl_keys *k = &e2e.s->run->listeners[1].gate->keys;
     struct vt__ossl_key fresh_key;
@@ -354,6 +355,29 @@ TEST(tickets_resume_and_their_keys_turn) {
         SSL_SESSION_free(s);
         SSL_CTX_free(ctx);
     }
+}
+
+/* RFC 6066 3. */
+TEST(a_session_is_of_one_name) {
+    fresh();
+    tk[1].cert_pem = wild.text;
+    lcfg.ncerts = 2;
+    REQUIRE(start(NULL));
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_SESSION *s = NULL;
+        SSL_CTX *ctx = client_ctx();
+        SSL_CTX_set_min_proto_version(ctx, version);
+        SSL_CTX_set_max_proto_version(ctx, version);
+        CHECK_EQ(resumed_as(ctx, "a.wild.example", &s), 0);
+        CHECK_EQ(resumed_as(ctx, "a.wild.example", &s), 1);
+        CHECK_EQ(resumed_as(ctx, "b.wild.example", &s), 0); /* whose certificate is the same */
+        CHECK_EQ(resumed_as(ctx, "b.wild.example", &s), 1);
+        CHECK_EQ(resumed_as(ctx, NULL, &s), 0);
+        CHECK_EQ(resumed_as(ctx, NULL, &s), 1);
+        SSL_SESSION_free(s);
+        SSL_CTX_free(ctx);
+    }
+    CHECK_EQ(e2e_stop(), 0);
 }
 
 /* One request with this certificate (NULL: none): its status, or 0. */
