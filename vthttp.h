@@ -35159,6 +35159,7 @@ enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
 typedef struct vt__srv_listener {
     char addr[VT__SRV_ADDR_MAX];
     int fd, port;       /* port -1: not open */
+    struct stat file;   /* of a Unix socket, as it was made: another may have put his in its place since */
     vt__tls_gate *gate; /* NULL: plain */
     vt__h3c_port *h3;   /* NULL: without HTTP/3 */
 } vt__srv_listener;
@@ -35637,11 +35638,18 @@ static void vt__srv_on_quit(vt__srv_dom *d) {
 }
 
 /*--- starting ---*/
+/* The socket file of a listener as it is now; NULL: it has none. */
+static const char *vt__srv_file(const vt__srv_listener *l, struct stat *st) {
+    const char *path = l->addr + 5;
+    return strncmp(l->addr, "unix:", 5) == 0 && *path != '@' && vt__plat_stat(path, st) >= 0 ? path : NULL;
+}
 static void vt__srv_close_listeners(vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
         if (l->fd < 0) continue;
-        if (strncmp(l->addr, "unix:", 5) == 0 && l->addr[5] != '@') (void)vt__plat_unlink(l->addr + 5);
+        struct stat st;
+        const char *path = vt__srv_file(l, &st);
+        if (path && st.st_ino == l->file.st_ino && st.st_dev == l->file.st_dev) (void)vt__plat_unlink(path);
         (void)vt__plat_close(l->fd);
         l->fd = -1;
         __atomic_store_n(&l->port, -1, __ATOMIC_RELEASE);
@@ -35678,7 +35686,7 @@ static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, con
         int fd = r = vt__io_listen_fd(l->addr, sc);
         *udp = r >= 0;
         if (r >= 0 && l->h3) r = vt__srv_hold(l, fd, fixed, c);
-        if (r >= 0) l->fd = fd;
+        if (r >= 0) l->fd = fd, (void)vt__srv_file(l, &l->file);
         else if (fd >= 0) (void)vt__plat_close(fd);
     } while (r == -EADDRINUSE && --tries > 0);
     return r;

@@ -4,6 +4,7 @@
 /* variants: default asan tsan poll */
 /* tsan */
 #include "e2e.h"
+#include "tmp.h"
 
 #define HOST "Host: a\r\n"
 #define GET(target) "GET " target " HTTP/1.1\r\n" HOST "\r\n"
@@ -262,4 +263,25 @@ TEST(a_peer_with_a_long_path) {
     CHECK_STR(nameless.body, want);
     cl_close(&c), cl_close(&nameless);
     CHECK_EQ(e2e_stop(), 0);
+}
+/* The server's socket file goes with it; one that another has put in its place does not. */
+TEST(socket_files_of_others_stay) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char addr[5 + sizeof un.sun_path];
+    int len = snprintf(addr, sizeof addr, "unix:%s", tmp_path("socket"));
+    REQUIRE(len > 5 && len < (int)sizeof addr);
+    memcpy(un.sun_path, addr + 5, (size_t)len - 5);
+    for (int others = 0; others < 2; others++) {
+        vt_server_cfg cfg = {.addr = addr};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        REQUIRE(e2e_start(&cfg, routes) == 0);
+        CHECK_EQ(access(un.sun_path, F_OK), 0);
+        if (others) {
+            CHECK_EQ(unlink(un.sun_path), 0);
+            CHECK_EQ(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+        }
+        CHECK_EQ(e2e_stop(), 0);
+        CHECK_EQ(access(un.sun_path, F_OK), others ? 0 : -1);
+        close(fd);
+    }
 }
