@@ -24549,22 +24549,27 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     else vt__ossl_unref(x);
     return r;
 }
-/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. To OpenSSL a name
- * behind a dot is all that is below it, which nobody means who connects. port: with it a session of that server's is resumed,
- * and the next is kept; 0: not so. version: of QUIC, whose sessions are good for it alone; 0: TLS over TCP. */
+/* Whom a client means to speak to: a name (it goes out as SNI, without the root's dot) or an address; its certificate must be
+ * for that. To OpenSSL a name behind a dot is all that is below it, which nobody means who connects. port: with it a session
+ * of that server's is resumed, and the next is kept; 0: not so. version: of QUIC, whose sessions are good for it alone; 0:
+ * TLS over TCP. */
 static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port, uint32_t version) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
-    size_t n = strlen(host) + 17;
-    if (*host == '.') return -EINVAL;
+    char name[TLSEXT_MAXLEN_host_name + 1];
+    size_t n = strlen(host);
+    if (n > 1 && host[n - 1] == '.') n--; /* RFC 6066 3: SNI has none */
+    if (*host == '.' || n >= sizeof name) return -EINVAL;
+    memcpy(name, host, n);
+    name[n] = 0;
     ERR_clear_error();
-    if (port && (o->key = vt__mem_alloc(n)) != NULL) {
-        snprintf(o->key, n, "%s %d %08x", host, port, (unsigned)version);
+    if (port && (o->key = vt__mem_alloc(n += 17)) != NULL) {
+        snprintf(o->key, n, "%s %d %08x", name, port, (unsigned)version);
         vt__ossl_session_offer(o);
     }
-    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return 0;
+    if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1) return 0;
     ERR_clear_error();
     SSL_set_hostflags(o->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set_tlsext_host_name(o->ssl, host) == 1 && SSL_set1_host(o->ssl, host) == 1 ? 0 : -EINVAL;
+    return SSL_set_tlsext_host_name(o->ssl, name) == 1 && SSL_set1_host(o->ssl, name) == 1 ? 0 : -EINVAL;
 }
 
 /*--- what is known of a connection ---*/
@@ -25149,7 +25154,6 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
     int r = 0;
     if (!cfg) cfg = &usual;
     if (!cfg->host && (r = addr ? vt__io_addr_split(addr, &host, &port) : VT_EADDR) < 0) return r;
-    if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     if (host.len) memcpy(name, host.ptr, host.len);
     if (!cfg->host && !name[0]) return -EINVAL;
     if ((r = vt_dial_until(&s, addr, NULL, until)) < 0) return r;
@@ -37652,7 +37656,6 @@ static bool vt__cli_late(const vt_call *call) {
 static const char *vt__cli_server_name(vt_call *call) {
     vt_str host = call->url.host;
     if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
-    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     return vt__mem_arena_str(&call->arena, host.ptr, host.len);
 }
 static void vt__cli_close(vt_call *call, int64_t rest) {

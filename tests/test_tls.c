@@ -833,8 +833,9 @@ TEST(a_connection_of_the_programs_own) {
     CHECK_EQ(own_run(), VT_EEOF);
     own_fresh();
     own.starttls = true;
-    own_cfg.host = "site.example";
+    own_cfg.host = "site.example."; /* the root's dot, here too */
     CHECK_EQ(own_run(), 0);
+    CHECK_STR(own.name, "site.example");
     own_fresh();
     own.leave = true;
     CHECK_EQ(own_run(), 0);
