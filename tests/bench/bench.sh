@@ -122,7 +122,7 @@ if wanted size; then
 fi
 
 # HTTP/2 beside other servers, in turns: CPU a request by what the kernel counts (10 ms steps, so the slices are long). The last
-# column: how many times as much as ours, and requests a second, the mean. A fast server leaves a part of its CPU idle, for h2load
+# column: how many times as much as ours, and requests a second, the median. A fast server leaves a part of its CPU idle, for h2load
 # on the other one has no time to ask for more: in one_cpu both have the same, and more requests are less CPU. What is answered is
 # not the same work: ours is a handler's 13 bytes from memory, theirs a file of 13 bytes, which they find and keep open.
 h2_dir=$(cd "$dir" && pwd)/h2
@@ -155,24 +155,25 @@ h2_up() { # NAME KIND PORT: runs in place of the shell
     nginx_*) exec taskset -c 0 nginx -c "$h2_dir/nginx.conf" ;;
     esac
 }
-h2_slice() { # NAME PID URL: adds to NAME's ticks; its last rate
+h2_slice() { # NAME PID URL: adds to NAME's ticks and rates
     before=$(awk '{ print $14 + $15 }' "/proc/$2/stat")
     timeout 60 taskset -c "${h2_client:-1}" h2load --tls13-ciphers=TLS_AES_128_GCM_SHA256 $h2_args -n$h2_count "$3" > "$dir/out" 2>&1
     grep -q " $h2_count succeeded, 0 failed" "$dir/out" || { say "FAILED: h2load $h2_args $3, $1" && failed=$((failed + 1)); }
     ticks=$(($(awk '{ print $14 + $15 }' "/proc/$2/stat") - before))
     rate=$(sed -n 's|.*, \([0-9]*\)[.0-9]* req/s.*|\1|p' "$dir/out")
-    eval "ticks_$1=\$((ticks_$1 + ticks)) rate_$1=\$((rate_$1 + ${rate:-0}))"
+    eval "ticks_$1=\$((ticks_$1 + ticks)) rates_$1=\"\$rates_$1 ${rate:-0}\""
 }
 h2_case() { # NAME GOAL UNITS UNIT COUNT PATH H2LOAD_ARGS: of UNITS in a second of CPU
     h2_count=$5 h2_args=$7 path=$6
-    for s in $h2_servers; do eval "ticks_$s=0 rate_$s=0"; done
+    for s in $h2_servers; do eval "ticks_$s=0 rates_$s="; done
     for _ in $(seq $pairs); do
         for s in $h2_servers; do
             eval "h2_slice $s \$pid_$s \$url_$s$path"
         done
     done
     for s in $h2_servers; do
-        eval "ticks=\$ticks_$s rate=\$((rate_$s / pairs))"
+        eval "ticks=\$ticks_$s rates=\$rates_$s"
+        rate=$(printf '%s\n' $rates | sort -n | sed -n "$(((pairs + 1) / 2))p")
         each=$((ticks * $3 / 100 / (h2_count * pairs))) goal=-
         last=$(awk "BEGIN { printf \"%.2fx,%d/s\", $ticks / ($ticks_ours ? $ticks_ours : 1), $rate }")
         [ "$s" = ours ] && [ "$2" != - ] && goal="<=$2" && last=$([ $each -le "$2" ] && echo ok || echo MISS),$rate/s
