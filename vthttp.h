@@ -36699,14 +36699,16 @@ static int vt__calt_one(vt_str *s, vt_str host, vt__calt_said *out) {
  * now on; < 0: it cannot be read, and says nothing. */
 static int vt__calt_parse(vt_str field, vt_str host, vt__calt_said *out) {
     vt__calt_said one;
-    int found = 0;
-    if (vt__str_eq(vt__str_trim(field), VT__STR_LIT("clear"))) return 0;
+    int found = -1;
+    field = vt__str_trim(field);
+    if (vt__str_eq(field, VT__STR_LIT("clear"))) return 0;
     for (bool more = true; more; more = vt__calt_eat(&field, ',')) {
-        int r = vt__calt_one(&field, host, &one);
+        while (vt__calt_eat(&field, ',')) continue; /* empty ones do not count (RFC 9110 5.6.1.2) */
+        int r = field.len ? vt__calt_one(&field, host, &one) : found;
         if (r < 0) return r;
-        if (r > 0 && !found) *out = one, found = 1;
+        if (r > 0 && found < 1) *out = one;
+        found = VT__MAX(found, r);
     }
-    (void)vt__calt_eat(&field, 0);
     return field.len ? -1 : found;
 }
 

@@ -16,7 +16,7 @@ TEST(what_the_field_says) {
         {"h3=\":443\"", 1, "a.example:443", VT__CALT_AGE_S},
         {"h3=\"b.example:8443\";ma=60", 1, "b.example:8443", 60},
         {"h3=\"[::1]:8443\" ; persist=1; MA=\"7\"", 1, "[::1]:8443", 7},
-        {"h3-29=\":1\"; ma=5, h2=\"x:2\", , h3=\":3\";v=\"a,b;c\\\"\";ma=9", -1, NULL, 0}, /* an empty one */
+        {"h3-29=\":1\"; ma=5, h2=\"x:2\", , h3=\":3\";v=\"a,b;c\\\"\";ma=9", 1, "a.example:3", 9}, /* an empty one */
         {"h3-29=\":1\"; ma=5, h2=\"x:2\",h3=\":3\";v=\"a,b;c\\\"\";ma=9 , h3=\":4\"", 1, "a.example:3", 9},
         {"\th3 = \":\\4\\43\" ", 1, "a.example:443", VT__CALT_AGE_S},
         {"clear", 0, NULL, 0},
@@ -42,7 +42,11 @@ TEST(what_the_field_says) {
         {"h3=\":443\"; ma=-1", -1, NULL, 0},
         {"h3=\":443\"; ma=99999999999999999999", 1, "a.example:443", INT64_C(1) << 31},
         {"h3=\":443\";", -1, NULL, 0},
-        {"h3=\":443\",", -1, NULL, 0},
+        {"h3=\":443\",", 1, "a.example:443", VT__CALT_AGE_S},
+        {" , ,h3=\":443\" ;ma=7, \t,", 1, "a.example:443", 7},
+        {"h2=\":443\",", 0, NULL, 0},
+        {"h3=\":443\",,;", -1, NULL, 0},
+        {", ,", -1, NULL, 0},
     };
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         vt__calt_said said = {"", 0};
