@@ -38740,7 +38740,7 @@ typedef struct vt__ch3 {
     vt_call *call;                 /* the maker's, if it may go in 0-RTT */
     struct vt__cmux_stream *first; /* in which it did */
     int err;                       /* why it has ended; 0: it has not */
-    bool ready, more;              /* more: this attempt is not the last */
+    bool ready, more, old;         /* more: this attempt is not the last; old: version 1 is asked for */
     bool quit, last; /* quit: it was ended by this end; last: it is as soon as no call is left */
     const char *addr;
     char origin[]; /* and addr behind it */
@@ -38853,6 +38853,8 @@ static void vt__ch3_closed(vt__h3e *h) {
            c->ready ? "" : "it was not reached; ", (int)end->why_len, end->why, (unsigned)end->code);
     if (!c->err) c->err = vt__ch3_why(h);
     if (!c->ready) vt__ch3_drop_first(c);
+    c->old |= end->cause == VT__QUIC_BY_VERSION && end->code == VT__QPKT_V1;
+    if (c->old && !c->ready) vt__ch3_keep_version(c, VT__QPKT_V1);
     if (!c->ready && c->more) { /* the next one begins */
         w->up = NULL;
         c->wire = NULL;
@@ -38860,8 +38862,8 @@ static void vt__ch3_closed(vt__h3e *h) {
         return;
     }
     bool deaf = c->err == -ETIMEDOUT && h->x.active;
-    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code) ||       /* with its runtime */
-                (end->cause == VT__QUIC_BY_VERSION && end->code == VT__QPKT_V1); /* as the next one begins */
+    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code) || /* with its runtime */
+                (c->old && !c->ready);                                     /* as the next one begins */
     if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, left ? VT__CALT_OPEN : VT__CALT_BAD);
     vt__cmux_kill_all(&c->calls, c->err);
     vt__cpool_leave(c->calls.k, true);
@@ -39247,18 +39249,19 @@ static int vt__ch3_try(vt__ch3 *c, vt_call *call, const struct vt__io_lookup *l,
     }
     return r;
 }
-/* Connects, in its place: 0, or an error and the place is given back. */
+/* Connects, in its place: 0, or an error and the place is given back. A deadline of the call's own says nothing of the server. */
 static int vt__ch3_dial(vt__ch3_side *side, vt_call *call, vt__cpool_conn *k, int64_t until) {
     vt__ch3 *c = vt__ch3_new(side, k, vt__sched_thr()->dom, call->origin, call->alt);
     struct vt__io_lookup *l = c ? vt__io_lookup_new() : NULL;
-    int64_t due = 0;
+    int64_t due = 0, late = INT64_MAX;
     int r = l ? vt__sched_enter(vt__sched_self(), until, &due) : -ENOMEM;
     if (r >= 0) r = vt__ch3_trust(side, due);
-    due = VT__MIN(due ? due : INT64_MAX, vt__plat_now() + side->head_ns);
+    if (r >= 0) late = vt__plat_now() + side->head_ns;
+    due = VT__MIN(due ? due : INT64_MAX, late);
     if (r >= 0) r = vt__io_resolve(call->alt, false, l, due);
     if (r >= 0) r = vt__ch3_try(c, call, l, due);
     if (l) vt__io_lookup_drop(l);
-    if (r < 0 && c) vt__ch3_give_up(c, call->client, r);
+    if (r < 0 && c) vt__ch3_give_up(c, call->client, r == -ETIMEDOUT && due < late ? -ECANCELED : r);
     else if (r < 0) vt__cpool_give(call->client, k, false);
     return r;
 }
@@ -39269,16 +39272,20 @@ static bool vt__ch3_fits(const vt_call *call) {
     return call->client->cfg.http3 > 0 && call->url.tls && !call->via && !call->proxy &&
            (!call->upgrade || call->ws_key) && !call->single;
 }
-/* Where its origin is to be asked by HTTP/3: true, and `addr` is filled in. */
-static bool vt__ch3_where(vt__ch3_side *side, const vt_call *call, char *addr) {
+static enum vt__calt_is vt__ch3_look(vt__ch3_side *side, const char *origin, char *addr) {
     vt__plat_spin_lock(&side->spin);
-    enum vt__calt_is is = vt__calt_look(&side->alts, call->origin, vt__plat_now(), addr);
+    enum vt__calt_is is = vt__calt_look(&side->alts, origin, vt__plat_now(), addr);
     vt__plat_spin_unlock(&side->spin);
+    return is;
+}
+/* Where its origin is to be asked by HTTP/3: true, and `addr` is filled in. What was said goes out of date; that it failed does not. */
+static bool vt__ch3_where(vt__ch3_side *side, const vt_call *call, char *addr) {
+    enum vt__calt_is is = vt__ch3_look(side, call->origin, addr);
     if (is != VT__CALT_NONE || side->client->cfg.http3 != VT_HTTP3_PRIOR) return is == VT__CALT_USE;
     vt__calt *e = vt__calt_new(call->origin, call->origin, INT64_MAX);
     if (!e || strlen(call->origin) >= VT__CALT_ADDR) return vt__calt_free(e), false;
     vt__ch3_put(side, e);
-    return snprintf(addr, VT__CALT_ADDR, "%s", call->origin) > 0;
+    return vt__ch3_look(side, call->origin, addr) == VT__CALT_USE;
 }
 /* The call is to go by that place: the key of its pool, or NULL: no memory. Requests say which alternative they come by, if the
  * origin has named it (RFC 7838 5). */

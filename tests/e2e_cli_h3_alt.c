@@ -169,6 +169,19 @@ CLI_TEST(what_is_withdrawn_or_old, 2) {
     CHECK_EQ(get("/who", "20"), 200);
     down();
 }
+/* That it failed is not forgotten with it. */
+CLI_TEST(what_is_shunned_and_old, 2) {
+    up(true, VT_HTTP3_PRIOR);
+    CHECK_EQ(get("/who", "30"), 200);
+    REQUIRE(known());
+    known()->until = vt_now();
+    known()->shun = INT64_MAX;
+    CHECK_EQ(get("/who", "20"), 200);
+    CHECK(known()->until > vt_now() && shunned());
+    known()->shun = 0;
+    CHECK_EQ(get("/who", "30"), 200);
+    down();
+}
 static int asks_who(void *arg) {
     (void)arg;
     return get("/who", "20");
@@ -253,8 +266,14 @@ static void slow_name(void) {
     CHECK_EQ(get("/say", "20"), 200);
     vt_task *t = vt_async(holds_pool, NULL);
     while (!__atomic_load_n(&pool_held, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
-    side()->head_ns = 30 * VT_MS;
     vt_call *call = vt_call_new(client, "GET", at("/who"));
+    vt_call_until(call, vt_now() + 30 * VT_MS);
+    CHECK_EQ(vt_client_close_idle(client), 0);
+    CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
+    vt_call_free(call);
+    CHECK(known() && !shunned()); /* its deadline is a call's own */
+    side()->head_ns = 30 * VT_MS;
+    call = vt_call_new(client, "GET", at("/who"));
     vt_call_until(call, vt_now() + 6 * VT_SEC);
     CHECK_EQ(vt_call_send(call), 200);
     CHECK_EQ(vt_call_whole(call), 0);
@@ -315,20 +334,22 @@ CLI_TEST(a_server_goes_and_comes, 2) {
     CHECK(get("/who", NULL) < 0);
     vt_client_free(client);
 }
-/* A name with two addresses, of which the first has no server, unless `first`. `late`: nor has the second. */
-static void two_addresses(bool first, bool late) {
-    struct vt__io_lookup *l = vt__io_lookup_new();
+static vt__ch3 *to_be_tried(vt_call *call) {
     vt__cpool_conn *k;
-    char here[40];
-    up(true, VT_HTTP3_PRIOR);
-    snprintf(here, sizeof here, late ? "[::1]:%d" : "127.0.0.1:%d", vt_server_port(server, 1));
-    snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(server, 1));
-    vt_call *call = vt_call_new(client, "GET", at("/who"));
     CHECK_EQ(vt__cli_route(call), 0);
     const char *key = vt__ch3_mark(call, call->origin);
     CHECK_EQ(vt__cpool_take(client, key, VT__CPOOL_TLS | VT__CPOOL_MUX | VT__CPOOL_QUIC, false, 0, &k), 0);
-    vt__ch3 *c = vt__ch3_new(side(), k, vt__sched_thr()->dom, call->origin, call->alt);
     CHECK_EQ(vt__ch3_trust(side(), 0), 0);
+    return vt__ch3_new(side(), k, vt__sched_thr()->dom, call->origin, call->alt);
+}
+/* A name with two addresses, of which the first has no server, unless `first`. `late`: nor has the second. */
+static void two_addresses(bool first, bool late) {
+    struct vt__io_lookup *l = vt__io_lookup_new();
+    char here[40];
+    up(true, VT_HTTP3_PRIOR);
+    snprintf(here, sizeof here, late ? "[::1]:%d" : "127.0.0.1:%d", vt_server_port(server, 1));
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    vt__ch3 *c = to_be_tried(call);
     if (first) CHECK_EQ(vt__io_resolve(here, false, l, VT_NONE), 0);
     CHECK_EQ(vt__io_resolve(late ? "127.0.0.2:9" : "[::1]:9", false, l, VT_NONE), 0);
     if (!first) CHECK_EQ(vt__io_resolve(here, false, l, VT_NONE), 0);
@@ -337,7 +358,7 @@ static void two_addresses(bool first, bool late) {
     int r = vt__ch3_try(c, call, l, 0);
     CHECK_EQ(r, late ? -ETIMEDOUT : 0);
     if (late || first) vt__ch3_give_up(c, client, r < 0 ? r : -ECANCELED); /* just as it is there */
-    else vt__cpool_part(client, k);
+    else vt__cpool_part(client, c->calls.k);
     call->conn = NULL;
     vt_call_free(call);
     CHECK_EQ(client->conns, 1);
@@ -390,7 +411,7 @@ static int no_second_version(void *arg) {
     return (int)sendto(fd, out, (size_t)(end - out), 0, (struct sockaddr *)(void *)&from, n);
 }
 /* It is not shunned: the next connection begins with that. */
-CLI_TEST(a_server_that_spoke_version_2_once, 1) {
+static int spoke_version_2_once(void) {
     up(false, VT_HTTP3_PRIOR);
     int port = vt_server_port(server, 1), fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in in = {
@@ -398,14 +419,42 @@ CLI_TEST(a_server_that_spoke_version_2_once, 1) {
     char origin[32];
     snprintf(origin, sizeof origin, "127.0.0.1:%d", port);
     vt__calt *e = vt__calt_new(origin, origin, INT64_MAX);
-    REQUIRE(e && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0);
+    CHECK(e && bind(fd, (struct sockaddr *)(void *)&in, sizeof in) == 0);
     e->version = VT__QPKT_V2;
     vt__ch3_put(side(), e);
+    return fd;
+}
+static bool stays_good(void) {
+    vt__calt *e = known();
+    return e && !shunned() && e->version != VT__QPKT_V2;
+}
+CLI_TEST(a_server_that_spoke_version_2_once, 1) {
+    int fd = spoke_version_2_once(), sent = 0;
     vt_task *t = vt_async(no_second_version, &fd);
     CHECK_EQ(get("/who", "20"), 200);
-    int sent = 0;
     CHECK(vt_await(t, &sent) == 0 && sent > 0);
-    CHECK(known() == e && !shunned() && e->version == 0);
+    CHECK(stays_good());
+    close(fd);
+    down();
+}
+/* Nor if nobody is at its other address. */
+CLI_TEST(a_server_that_spoke_version_2_once_at_one_address, 1) {
+    int fd = spoke_version_2_once(), sent = 0;
+    struct vt__io_lookup *l = vt__io_lookup_new();
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    vt__ch3 *c = to_be_tried(call);
+    vt_task *t = vt_async(no_second_version, &fd);
+    CHECK_EQ(vt__io_resolve(call->origin, false, l, VT_NONE), 0);
+    CHECK_EQ(vt__io_resolve("[::1]:9", false, l, VT_NONE), 0);
+    CHECK_EQ(l->count, 2);
+    int r = vt__ch3_try(c, call, l, 0);
+    CHECK(r < 0);
+    vt__ch3_give_up(c, client, r);
+    vt_call_free(call);
+    CHECK(vt_await(t, &sent) == 0 && sent > 0);
+    conns_reach(0);
+    CHECK(stays_good());
+    vt__io_lookup_drop(l);
     close(fd);
     down();
 }

@@ -16,7 +16,8 @@ TEST(what_the_field_says) {
         {"h3=\":443\"", 1, "a.example:443", VT__CALT_AGE_S},
         {"h3=\"b.example:8443\";ma=60", 1, "b.example:8443", 60},
         {"h3=\"[::1]:8443\" ; persist=1; MA=\"7\"", 1, "[::1]:8443", 7},
-        {"h3-29=\":1\"; ma=5, h2=\"x:2\", , h3=\":3\";v=\"a,b;c\\\"\";ma=9", 1, "a.example:3", 9}, /* an empty one */
+        {"h3-29=\":1\"; ma=5, h2=\"x:2\", , h3=\":3\";v=\"a,b;c\\\"\";ma=9", 1, "a.example:3",
+         9}, /* an empty one */
         {"h3-29=\":1\"; ma=5, h2=\"x:2\",h3=\":3\";v=\"a,b;c\\\"\";ma=9 , h3=\":4\"", 1, "a.example:3", 9},
         {"\th3 = \":\\4\\43\" ", 1, "a.example:443", VT__CALT_AGE_S},
         {"clear", 0, NULL, 0},
