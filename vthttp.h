@@ -39328,16 +39328,19 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
 static void vt__ch3_misled(const vt_call *call) {
     if (call->alt) vt__ch3_tried(call->client->h3, call->origin, call->alt, VT__CALT_BAD);
 }
-/* What a response over TLS that can be relied upon says of its origin. */
+/* What a response over TLS that can be relied upon says of its origin; from its beginning on, which may be in a cache (RFC 7838 3.1). */
 static void vt__ch3_learn(vt_call *call) {
     vt__calt_said said;
+    int64_t age = 0, now = vt__plat_now();
     if (!vt__ch3_fits(call) || call->client->cfg.tls_no_verify || call->status == 421) return;
     vt_str field = vt_call_res_field(call, "alt-svc");
     vt__ch3_side *side = field.ptr ? vt__ch3_side_of(call->client) : NULL;
     int r = side ? vt__calt_parse(field, call->url.host, &said) : -1;
     if (r < 0) return;
     if (r > 0) {
-        vt__calt *e = vt__calt_new(call->origin, said.addr, vt__plat_now() + said.age_s * VT_SEC);
+        if (vt__str_u63(vt_call_res_field_at(call, "age", 0), INT64_C(1) << 31, &age) == -ERANGE)
+            age = said.age_s;
+        vt__calt *e = vt__calt_new(call->origin, said.addr, now + (said.age_s - age) * VT_SEC);
         if (e) vt__ch3_put(side, e);
         return;
     }

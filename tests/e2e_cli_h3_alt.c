@@ -13,7 +13,7 @@
 #include "clih3.h"
 #include "wscli.h"
 
-static char base[64], alt_svc[300]; /* alt_svc: what /say says */
+static char base[64], alt_svc[300], age[32]; /* alt_svc, age: what /say says */
 static const char *at(const char *path) {
     static _Thread_local char url[4][128];
     static _Thread_local unsigned turn;
@@ -33,6 +33,7 @@ static int h_resumed(vt_req *req, vt_res *res) {
 }
 static int h_say(vt_req *req, vt_res *res) {
     vt_res_field(res, "Alt-Svc", alt_svc);
+    if (*age) vt_res_field(res, "Age", age);
     return h_who(req, res);
 }
 static int h_elsewhere(vt_req *req, vt_res *res) {
@@ -167,6 +168,25 @@ CLI_TEST(what_is_withdrawn_or_old, 2) {
     strcpy(alt_svc, "h2=\":1\", h3-29=\":2\"");
     CHECK_EQ(get("/say", used(vt_server_port(server, 1))), 200);
     CHECK_EQ(get("/who", "20"), 200);
+    down();
+}
+/* What came from a cache has been old for a while. */
+CLI_TEST(what_is_of_age, 2) {
+    static const struct {
+        const char *age;
+        int64_t left; /* of 10,000 s */
+    } cases[] = {{"4000", 6000}, {"x", 10000}, {"9999999999", 0}, {"10001", -1}, {"", 10000}};
+    up(false, 1);
+    snprintf(alt_svc, sizeof alt_svc, "h3=\"localhost:9\"; ma=10000");
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        strcpy(age, cases[i].age);
+        int64_t from = vt_now();
+        client_is(1, (vt_client_cfg){0});
+        CHECK_EQ(get("/say", "20"), 200);
+        REQUIRE(known());
+        CHECK(known()->until >= from + cases[i].left * VT_SEC);
+        CHECK(known()->until <= vt_now() + cases[i].left * VT_SEC);
+    }
     down();
 }
 /* That it failed is not forgotten with it. */
