@@ -25628,8 +25628,8 @@ static VT__UNUSED int vt__qsec_token_kind(const uint8_t *p, size_t n) {
     if (n < VT__QSEC_TOKEN_HEAD + 9 + VT__QSEC_TAG || n > VT__QSEC_TOKEN_MAX) return 0;
     return p[0] == VT__QSEC_TOKEN_RETRY || p[0] == VT__QSEC_TOKEN_NEW ? p[0] : 0;
 }
-/* Writes a token, at most VT__QSEC_TOKEN_MAX bytes: its length. bind: without it the token is worth nothing; for RETRY the
- * address, the port and the Retry's SCID, for NEW the address. */
+/* Writes a token, at most VT__QSEC_TOKEN_MAX bytes: its length. bind: without it the token is worth nothing; for NEW the
+ * address and the version, for RETRY the port and the Retry's SCID as well. */
 static VT__UNUSED int vt__qsec_token_seal(const vt__qsec_vault *v, const vt__qsec_token *t, const void *bind,
                                           size_t bind_len, uint8_t *out) {
     uint8_t *p = out + VT__QSEC_TOKEN_HEAD;
@@ -38678,7 +38678,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 
 /*==============================================================================
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
- * uses:   @plat @mem @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
+ * uses:   @plat @mem @str @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
  * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
  *         tests/e2e_cli_h3_others.c
