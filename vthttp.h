@@ -38863,7 +38863,7 @@ static void vt__ch3_closed(vt__h3e *h) {
     }
     bool deaf = c->err == -ETIMEDOUT && h->x.active;
     bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code) || /* with its runtime */
-                (c->old && !c->ready);                                     /* as the next one begins */
+                c->err == -ENOMEM || (c->old && !c->ready);                /* as the next one begins */
     if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, left ? VT__CALT_OPEN : VT__CALT_BAD);
     vt__cmux_kill_all(&c->calls, c->err);
     vt__cpool_leave(c->calls.k, true);
@@ -39249,19 +39249,20 @@ static int vt__ch3_try(vt__ch3 *c, vt_call *call, const struct vt__io_lookup *l,
     }
     return r;
 }
-/* Connects, in its place: 0, or an error and the place is given back. A deadline of the call's own says nothing of the server. */
+/* Connects, in its place: 0, or an error and the place is given back. A call's own deadline, or no memory, is no failure of it. */
 static int vt__ch3_dial(vt__ch3_side *side, vt_call *call, vt__cpool_conn *k, int64_t until) {
     vt__ch3 *c = vt__ch3_new(side, k, vt__sched_thr()->dom, call->origin, call->alt);
     struct vt__io_lookup *l = c ? vt__io_lookup_new() : NULL;
-    int64_t due = 0, late = INT64_MAX;
+    int64_t due = 0;
     int r = l ? vt__sched_enter(vt__sched_self(), until, &due) : -ENOMEM;
     if (r >= 0) r = vt__ch3_trust(side, due);
-    if (r >= 0) late = vt__plat_now() + side->head_ns;
+    int64_t late = vt__plat_now() + side->head_ns;
     due = VT__MIN(due ? due : INT64_MAX, late);
     if (r >= 0) r = vt__io_resolve(call->alt, false, l, due);
     if (r >= 0) r = vt__ch3_try(c, call, l, due);
     if (l) vt__io_lookup_drop(l);
-    if (r < 0 && c) vt__ch3_give_up(c, call->client, r == -ETIMEDOUT && due < late ? -ECANCELED : r);
+    if (r == -ENOMEM || (r == -ETIMEDOUT && due < late)) r = -ECANCELED;
+    if (r < 0 && c) vt__ch3_give_up(c, call->client, r);
     else if (r < 0) vt__cpool_give(call->client, k, false);
     return r;
 }
@@ -39338,8 +39339,7 @@ static void vt__ch3_learn(vt_call *call) {
     int r = side ? vt__calt_parse(field, call->url.host, &said) : -1;
     if (r < 0) return;
     if (r > 0) {
-        if (vt__str_u63(vt_call_res_field_at(call, "age", 0), INT64_C(1) << 31, &age) == -ERANGE)
-            age = said.age_s;
+        if (vt__str_u63(vt_call_res_field_at(call, "age", 0), said.age_s, &age) == -ERANGE) age = said.age_s;
         vt__calt *e = vt__calt_new(call->origin, said.addr, now + (said.age_s - age) * VT_SEC);
         if (e) vt__ch3_put(side, e);
         return;

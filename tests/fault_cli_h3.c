@@ -91,9 +91,9 @@ static struct {
     void (*table)(void);
     bool onward;
 } now;
-/* What was shunned for its fault is tried again. */
+/* What was shunned for its fault is tried again; that no memory was left here is none. */
 static void forgive(vt_client *c) {
-    vt__ch3_side *side = c->h3;
+    vt__ch3_side *side = now.table == on_memory ? NULL : c->h3;
     for (int i = 0; side && i < side->alts.n; i++) side->alts.at[i]->shun = 0;
 }
 static void sweep_body(void) {
