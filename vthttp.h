@@ -36700,8 +36700,7 @@ static int vt__calt_one(vt_str *s, vt_str host, vt__calt_said *out) {
 static int vt__calt_parse(vt_str field, vt_str host, vt__calt_said *out) {
     vt__calt_said one;
     int found = -1;
-    field = vt__str_trim(field);
-    if (vt__str_eq(field, VT__STR_LIT("clear"))) return 0;
+    if (vt__str_eq(field = vt__str_trim(field), VT__STR_LIT("clear"))) return 0;
     for (bool more = true; more; more = vt__calt_eat(&field, ',')) {
         while (vt__calt_eat(&field, ',')) continue; /* empty ones do not count (RFC 9110 5.6.1.2) */
         int r = field.len ? vt__calt_one(&field, host, &one) : found;
@@ -38740,7 +38739,7 @@ typedef struct vt__ch3 {
     vt_call *call;                 /* the maker's, if it may go in 0-RTT */
     struct vt__cmux_stream *first; /* in which it did */
     int err;                       /* why it has ended; 0: it has not */
-    bool ready, more, old;         /* more: this attempt is not the last; old: version 1 is asked for */
+    bool ready, more, late, old;   /* more: this attempt is not the last; old: version 1 is asked for */
     bool quit, last; /* quit: it was ended by this end; last: it is as soon as no call is left */
     const char *addr;
     char origin[]; /* and addr behind it */
@@ -38862,8 +38861,8 @@ static void vt__ch3_closed(vt__h3e *h) {
         return;
     }
     bool deaf = c->err == -ETIMEDOUT && h->x.active;
-    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code) || /* with its runtime */
-                c->err == -ENOMEM || (c->old && !c->ready);                /* as the next one begins */
+    bool us = end->cause == VT__QUIC_BY_US && !end->code; /* with its runtime */
+    bool left = us || (c->quit && !c->late) || c->err == -ENOMEM || (c->old && !c->ready);
     if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, left ? VT__CALT_OPEN : VT__CALT_BAD);
     vt__cmux_kill_all(&c->calls, c->err);
     vt__cpool_leave(c->calls.k, true);
@@ -39222,6 +39221,7 @@ static void vt__ch3_give_up(vt__ch3 *c, vt_client *client, int why) {
     vt__cpool_conn *k = c->calls.k;
     bool shared = k->mux != NULL, none = !shared;
     vt__sched_dom_lock(c->calls.dom);
+    c->late = why == -ETIMEDOUT;
     if (shared && c->more && !c->ready) {
         none = true;
         vt__ch3_leave(c);

@@ -237,6 +237,16 @@ CLI_TEST(silence, 2) {
     CHECK_EQ(known()->strikes, 2);
     down();
 }
+/* Nor is it kept, where none is: it had its head start. */
+CLI_TEST(silence_that_is_not_kept, 2) {
+    up(false, VT_HTTP3_PRIOR);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){.connect_timeout_ms = 60000, .max_idle = VT_NONE});
+    side()->head_ns = 30 * VT_MS;
+    CHECK_EQ(get("/who", "20"), 200);
+    for (int i = 0; i < 10000 && known()->late; i++) vt_sleep_ms(1);
+    CHECK(shunned());
+    down();
+}
 static int asks_in_time(void *arg) {
     vt_deadline_set(vt_now() + 30 * VT_MS);
     return get("/who", arg);
