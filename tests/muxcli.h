@@ -13,7 +13,8 @@
 /*--- this library's server ---*/
 static char base[64];
 static const char *at(const char *path) { return url_at(base, path); }
-static int in_handler, peak_in_handler;
+/* How many of h_crowd there are; the most so far; and until so many were there at once they stay. */
+static int in_handler, peak_in_handler, peak_wanted;
 static int max_requests; /* of a connection; 0: no limit */
 /* By which connection, and which version, it came. */
 static int h_who(vt_req *req, vt_res *res) {
@@ -36,13 +37,16 @@ static int h_crowd(vt_req *req, vt_res *res) {
     while (now > was && !__atomic_compare_exchange_n(&peak_in_handler, &was, now, false, __ATOMIC_SEQ_CST,
                                                      __ATOMIC_SEQ_CST))
         continue;
+    for (int i = 0; i < 20000 && __atomic_load_n(&peak_in_handler, __ATOMIC_SEQ_CST) < peak_wanted; i++)
+        if (vt_sleep_ms(1) < 0) break;
     int r = h_slept(req, res);
     __atomic_fetch_sub(&in_handler, 1, __ATOMIC_SEQ_CST);
     return r;
 }
-static int cancelled;
+static int waited, cancelled;
 static int h_wait(vt_req *req, vt_res *res) {
     (void)req, (void)res;
+    __atomic_fetch_add(&waited, 1, __ATOMIC_SEQ_CST);
     int r = vt_sleep_ms(60000);
     __atomic_fetch_add(&cancelled, r == -ECANCELED, __ATOMIC_SEQ_CST);
     return r;
@@ -95,7 +99,7 @@ static void up_with(int streams, const vt_client_cfg *cfg) {
     ws_serve(server);
     vt_server_ws(server, "/ws/deaf", ws_deaf, NULL);
     vt_server_ws(server, "/ws/flood", ws_flood, NULL);
-    peak_in_handler = in_handler = cancelled = 0;
+    peak_in_handler = peak_wanted = in_handler = waited = cancelled = 0;
     server_up(&c);
     snprintf(base, sizeof base, "%s", base_of(MUX_TLS));
     mux_began(client);
@@ -266,11 +270,12 @@ static int crowd_caller(void *arg) {
 /* What the server takes at once is not exceeded: calls wait where the pool may have no more connections, or else get one. */
 CLI_TEST(the_peers_limit, 2) {
     up_with(2, &(vt_client_cfg){.max_connections_host = 1});
+    peak_wanted = 2;
     callers(8, crowd_caller, 200);
     CHECK_EQ(peak_in_handler, 2);
     CHECK_EQ(client->conns, 1);
     vt_client_free(client);
-    peak_in_handler = 0;
+    peak_in_handler = 0, peak_wanted = 3;
     client = client_of(&(vt_client_cfg){.max_connections_host = 3});
     callers(12, crowd_caller, 200);
     CHECK(peak_in_handler > 2 && peak_in_handler <= 6);
@@ -291,6 +296,11 @@ CLI_TEST(the_peers_limit, 2) {
     CHECK_EQ(r, 200);
     down();
 }
+/* The server's handlers that wait, now or before, reach n. */
+static void waits(int n) {
+    for (int i = 0; i < 20000 && __atomic_load_n(&waited, __ATOMIC_SEQ_CST) < n; i++) vt_sleep_ms(1);
+    CHECK(__atomic_load_n(&waited, __ATOMIC_SEQ_CST) >= n);
+}
 static int wait_caller(void *arg) {
     (void)arg;
     return get("/wait", NULL);
@@ -307,6 +317,7 @@ CLI_TEST(cancelled_on_all_workers, 4) {
     for (int i = 0; i < 40; i++) {
         int r = 0;
         if (i % 8 == 0) vt_sleep_ms(3);
+        if (i == 39) waits(1); /* not all of them before the server has heard of any */
         vt_cancel(t[i]);
         CHECK_EQ(vt_await(t[i], &r), 0);
         CHECK_EQ(r, -ECANCELED);
@@ -498,7 +509,7 @@ CLI_TEST(websockets_are_cancelled, 2) {
     up_with(0, &(vt_client_cfg){.read_timeout_ms = 1000});
     REQUIRE(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws) == 0);
     vt_task *t = vt_async(ws_receives, ws), *u = vt_async(ws_waits, NULL);
-    vt_sleep_ms(20);
+    waits(1); /* the server hears of what it has begun with */
     vt_cancel(t), vt_cancel(u);
     CHECK_EQ(awaited(t), -ECANCELED);
     CHECK_EQ(awaited(u), -ECANCELED);
