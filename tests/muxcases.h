@@ -824,8 +824,7 @@ TEST(stop_while_streams_run) {
     mx_hold(&h, big);
     MX_UNTIL(&h, noted(ENTERED) == 2 && mx_got(big).len > 50000);
     vt_server_stop(e2e.s);
-    MX_UNTIL(&h, h.goaways == 1);
-    MX_UNTIL(&h, h.goaways == 2);
+    MX_UNTIL(&h, h.goaways == 2); /* HTTP/3's second follows by time: one look may find both */
     CHECK_EQ(h.goaways, 2);
     CHECK(mx_last(&h, big));
     mx_let(&h, big);
@@ -856,7 +855,7 @@ TEST(b090_never_ends_with_the_grace_period) {
     REQUIRE(serve(&cfg));
     MX(h);
     REQUIRE(mx_open(&h));
-    mx_ask(&h, "GET /slept?ms=3000", "", true);
+    mx_ask(&h, "GET /slept?ms=100000", "", true);
     mx_ask(&h, "POST /stream", "", false);
     MX_UNTIL(&h, noted(OPEN) == 1 && noted(ENTERED) == 1);
     mx_leave(&h);
@@ -865,7 +864,7 @@ TEST(b090_never_ends_with_the_grace_period) {
     CHECK_EQ(noted(OPEN), 1);
     CHECK_EQ(e2e_stop(), -ETIMEDOUT);
     CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=3000"), 1);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
 }
 static int64_t left_open; /* when the server had stopped */
 static void on_stopped(vt_server *server, void *ctx) {
@@ -987,7 +986,7 @@ TEST(requests_that_wait_too_long) {
     MX(h);
     REQUIRE(mx_open(&h));
     for (int i = 0; i < 20; i++) s[i] = mx_ask(&h, i & 1 ? "POST /stubborn" : "GET /stubborn", "", !(i & 1));
-    MX_UNTIL(&h, ended_of_20(s) >= 12 && waiting() == 0);
+    MX_UNTIL(&h, ended_of_20(s) + noted(ENTERED) == 20); /* each has been refused, or stays */
     int64_t ran = noted(ENTERED);
     note(THREADS, 1);
     CHECK(busy_of_20(&h, s) >= 12);
