@@ -428,8 +428,8 @@ TEST(stop_and_requests_on_their_way) {
     struct h3_stream *s = h3_ask(&h, "GET /stubborn", "", true), *late, *later;
     h3_until(&h, noted(ENTERED) == 1);
     vt_server_stop(e2e.s);
-    h3_until(&h, h.goaways == 1);
-    h.m.peer_away = UINT64_MAX; /* it asks nevertheless */
+    h3_until(&h, h.goaways >= 1); /* the second follows by time: one look may find both */
+    h.m.peer_away = UINT64_MAX;   /* it asks nevertheless */
     late = h3_ask(&h, "GET /", "", true);
     h3_until(&h, h.goaways == 2);
     if (h.goaway > late->m.id) CHECK_EQ(h3_wait(&h, late), 200);
