@@ -189,7 +189,7 @@ TEST(reader_that_waits_holds_the_client) {
         size_t k = (size_t)VT__MIN(VT__MIN(s->window, h.window), 16384);
         k = VT__MIN(k, (2u << 20) - sent);
         if ((int64_t)k > 0) h2_data(&h, id, p + sent, k, false), sent += k;
-        else if (h2_pump(&h, 200) < 0) break; /* held */
+        else if (h2_pump(&h, 200) < 0 && s->body_len == 65535) break; /* held */
     }
     CHECK(sent >= 65535 && sent < 1000000);
     CHECK_EQ(s->body_len, 65535);
