@@ -1460,9 +1460,9 @@ static int h_fails(vt_req *req, vt_res *res) {
 static void on_response(vt_req *req, vt_res *res, void *ctx, int err) {
     (void)req;
     (void)ctx;
-    count(4);
     note(5, err);
     note(6, vt_res_status_get(res));
+    count(4); /* the last: it is waited for */
 }
 static void routes_fails(vt_server *s) {
     vt_server_get(s, "/", h_fails);
