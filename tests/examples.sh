@@ -69,6 +69,13 @@ ask() {
     got=$("$get" "$port" "$@" 2>&1) || got="(cut) $got"
     same "$what" "$want" "$got"
 }
+# the files of get's -s: waits for them, at most 20 s each
+sent() {
+    for file; do
+        tries=0
+        while [ ! -e "$file" ] && [ $tries -lt 200 ]; do nap && tries=$((tries + 1)); done
+    done
+}
 
 # what tests/tools/ws.py shall do
 websocket() {
@@ -174,8 +181,8 @@ stop
 
 # The proxy in front of another example, and of nobody.
 start conformance -workers=1 -host=127.0.0.1
-behind=$pid
-start proxy -host=127.0.0.1 "-upstream=http://127.0.0.1:$port" -timeoutMs=300
+behind=$pid upstream=http://127.0.0.1:$port
+start proxy -host=127.0.0.1 "-upstream=$upstream"
 ask "GET / behind the proxy" "200 hello" GET /
 ask "HEAD / behind the proxy" "200 " HEAD /
 ask "a body both ways" "200 some text" POST /echo -b "some text" "Content-Type: text/x"
@@ -188,6 +195,8 @@ same "three million bytes" 3000004 "$(wc -c < "$tmp/many" | tr -d ' ')"
 "$get" "$port" GET /headers "X-One: 1" "Connection: x-two" "X-Two: 2" > "$tmp/seen"
 grep -q "^X-One: 1" "$tmp/seen" && grep -q "^X-Forwarded-For: 127.0.0.1" "$tmp/seen" && ok || bad "fields that are to pass"
 grep -q "^X-Two" "$tmp/seen" && bad "a field of one hop passes"
+stop
+start proxy -host=127.0.0.1 "-upstream=$upstream" -timeoutMs=300
 "$get" "$port" GET "/delay?ms=2000" | grep -q "^504" && ok || bad "a slow upstream is not 504"
 kill -TERM "$behind"
 wait "$behind" 2> /dev/null
@@ -196,10 +205,11 @@ behind=
 stop
 
 start graceful
-"$get" "$port" GET /slow > "$tmp/slow" &
+"$get" "$port" GET /slow -s "$tmp/asked" > "$tmp/slow" &
 asking=$!
-"$get" "$port" GET /ticks > "$tmp/ticks" &
+"$get" "$port" GET /ticks -s "$tmp/streamed" > "$tmp/ticks" &
 streaming=$!
+sent "$tmp/asked" "$tmp/streamed"
 nap
 nap
 nap
@@ -244,9 +254,12 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
     sum=$((sum + $(sed 's/^200 //' "$tmp/job$i")))
 done
 same "twelve jobs at once" $wait_jobs $sum
+kill -STOP "$pid" # or the first jobs are done before the last of these has begun
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32; do
-    "$get" "$port" GET /square/1 > "$tmp/many$i" &
+    "$get" "$port" GET /square/1 -s "$tmp/sent$i" > "$tmp/many$i" &
 done
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32; do sent "$tmp/sent$i"; done
+kill -CONT "$pid"
 tries=0
 while [ "$(cat "$tmp"/many* | grep -c '^[1-9]')" -lt 32 ] && [ $tries -lt 200 ]; do nap && tries=$((tries + 1)); done
 cat "$tmp"/many* | grep -q '^503 everybody is busy' && ok || bad "32 jobs at once and nobody is refused"

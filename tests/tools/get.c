@@ -1,5 +1,5 @@
 /* A tiny HTTP client for scripts, so that they need no curl: one request, then its status and body on standard output.
- *     get PORT METHOD TARGET [-b BODY | -n BYTES] ['Name: value']...
+ *     get PORT METHOD TARGET [-b BODY | -n BYTES] [-s FILE] ['Name: value']...     FILE: made when all of it is sent
  *     get PORT RAW TEXT        sends TEXT, ends its sending half, prints what comes back
  * Exit status 0 when a whole answer came; ends by itself after 20 s. */
 #include <arpa/inet.h>
@@ -69,10 +69,12 @@ static int print_reply(size_t n, int is_head) {
 
 int main(int argc, char **argv) {
     static char fields[4096], head[8192];
-    const char *body = NULL;
+    const char *body = NULL, *sent = NULL;
     size_t body_len = 0;
     if (argc < 4)
-        return fprintf(stderr, "usage: get PORT METHOD TARGET [-b BODY | -n BYTES] ['Name: value']...\n"), 2;
+        return fprintf(stderr,
+                       "usage: get PORT METHOD TARGET [-b BODY | -n BYTES] [-s FILE] ['Name: value']...\n"),
+               2;
     alarm(20);
     int fd = connect_to(argv[1]), raw = strcmp(argv[2], "RAW") == 0;
     if (fd < 0) return perror("connect"), 1;
@@ -81,6 +83,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "-b") == 0 && i + 1 < argc) body = argv[++i], body_len = strlen(body);
         else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc)
             body_len = (size_t)atol(argv[++i]), body = calloc(1, body_len + 1);
+        else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) sent = argv[++i];
         else snprintf(fields + used, sizeof fields - used, "%s\r\n", argv[i]);
     }
     if (raw) snprintf(head, sizeof head, "%s", argv[3]);
@@ -94,6 +97,8 @@ int main(int argc, char **argv) {
     if (send_all(fd, head, strlen(head)) == 0 && body)
         (void)send_all(fd, body, body_len); /* may be refused unread */
     if (raw) shutdown(fd, SHUT_WR);
+    FILE *f = sent ? fopen(sent, "w") : NULL;
+    if (f) fclose(f);
     size_t n = read_all(fd);
     if (raw) return fwrite(reply, 1, n, stdout) != n;
     return print_reply(n, strcmp(argv[2], "HEAD") == 0);
