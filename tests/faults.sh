@@ -214,7 +214,13 @@ if strace -f -e trace=none true 2> /dev/null; then
     fault=accept4:error=EMFILE
     option="-workers=1 -P:graceMs=500" # a stop would serve who still stands in the queue
     traced "$fault"
-    timeout 2 python3 "$tmp/client.py" "$port" 1
+    timeout 30 python3 "$tmp/client.py" "$port" 1 &
+    load=$! tries=0
+    sleep 2
+    while [ "$(grep -c INJECTED "$tmp/trace")" -lt 4 ] && [ $tries -lt 200 ]; do nap && tries=$((tries + 1)); done
+    kill "$load"
+    wait "$load" 2> /dev/null
+    load=
     injected "$fault" 4 200
     complains "$fault" 1 EMFILE
     untraced "$fault"
