@@ -20,12 +20,13 @@ static inline void file(const char *name, const char *text, size_t n) {
     FILE *f = fopen(path, "w");
     if (!f || fwrite(text, 1, n, f) != n || fclose(f) != 0) abort();
 }
+/* The socket stays: nobody is given that port meanwhile, and whoever sets SO_REUSEADDR, as servers do, may listen there. */
 static inline int free_port(void) {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t n = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&in, n) < 0 || getsockname(fd, (struct sockaddr *)&in, &n) < 0) abort();
-    close(fd);
     return ntohs(in.sin_port);
 }
 /* Until it takes connections; false: it has ended. */
