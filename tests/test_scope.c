@@ -10,14 +10,15 @@
 
 /* Children: how long they take, what they return, whether they mind being cancelled. `live` counts them. */
 static int live;
+static int all_there, cancels; /* the owner has spawned all; how many were told of a cancel */
 struct child {
     int64_t ns; /* -1: until it is cancelled */
     int result;
     bool stubborn;
     int got; /* what its sleep returned */
     int64_t deadline;
-    vt_scope *behind; /* it ends after another has: that failed, or that has won */
-    bool winner;
+    vt_scope *behind;  /* it ends after another has: that failed, or that has won */
+    bool winner, late; /* late: it ends behind all_there */
 };
 static bool ended(vt_scope *s, bool winner) {
     vt__plat_spin_lock(&s->spin);
@@ -31,7 +32,9 @@ static int child(void *arg) {
     c->deadline = vt_deadline();
     if (c->stubborn) vt_shield(true);
     c->got = vt_sleep(c->ns < 0 ? 50 * VT_SEC : c->ns);
+    if (c->got == -ECANCELED) __atomic_fetch_add(&cancels, 1, __ATOMIC_SEQ_CST);
     while (c->behind && !ended(c->behind, c->winner)) (void)vt_sleep_ms(1);
+    while (c->late && !__atomic_load_n(&all_there, __ATOMIC_SEQ_CST)) (void)vt_sleep_ms(1);
     if (c->stubborn) vt_shield(false);
     __atomic_fetch_sub(&live, 1, __ATOMIC_SEQ_CST);
     return c->got < 0 ? c->got : c->result;
@@ -39,6 +42,7 @@ static int child(void *arg) {
 static int go(vt_scope *s, struct child *c, bool any) {
     return any ? vt_scope_go_any(s, child, c) : vt_scope_go(s, child, c);
 }
+static void may_end(int yes) { __atomic_store_n(&all_there, yes, __ATOMIC_SEQ_CST); }
 #define GONE() CHECK_EQ(__atomic_load_n(&live, __ATOMIC_SEQ_CST), 0)
 
 TEST(a_scope_needs_a_vthread) {
@@ -73,8 +77,11 @@ static int results_main(void *arg) {
     CHECK_EQ(vt_scope_wait(&s), 0);
     CHECK_EQ(vt_scope_wait(&s), 0);
 
-    struct child bad[4] = {{.ns = -1}, {.ns = 3 * VT_MS, .result = -EIO}, {.ns = -1}, {.ns = 0, .result = 1}};
+    struct child bad[4] = {
+        {.ns = -1}, {.ns = 3 * VT_MS, .result = -EIO, .late = true}, {.ns = -1}, {.ns = 0, .result = 1}};
+    may_end(0); /* behind the first failure nobody is spawned */
     for (int i = 0; i < 4; i++) CHECK_EQ(go(&s, &bad[i], any), 0);
+    may_end(1);
     CHECK_EQ(vt_scope_wait(&s), -EIO); /* the first failure; the others were cancelled */
     GONE();
     CHECK_EQ(bad[0].got, -ECANCELED);
@@ -99,10 +106,12 @@ static int first_main(void *arg) {
     CHECK_EQ(vt_scope_wait(&s), VT_ESTATE);
     struct child c[4] = {{.ns = -1},
                          {.ns = 0, .result = -EIO},
-                         {.ns = 3 * VT_MS, .result = 12},
+                         {.ns = 3 * VT_MS, .result = 12, .late = true},
                          {.ns = 20 * VT_MS, .result = 3, .behind = &s, .winner = true}};
     c[3].stubborn = true; /* succeeds, too, but later */
+    may_end(0);           /* nor behind the winner */
     for (int i = 0; i < 4; i++) CHECK_EQ(go(&s, &c[i], any), 0);
+    may_end(1);
     CHECK_EQ(vt_scope_wait(&s), 12);
     GONE();
     CHECK(vt_scope_winner(&s) == &c[2]);
@@ -200,7 +209,7 @@ TEST(a_cancelled_or_late_owner_waits_all_the_same) {
 static int close_it(void *arg) {
     bool any = *(bool *)arg;
     vt_scope s;
-    struct child c[3] = {{.ns = -1}, {.ns = 20 * VT_MS, .stubborn = true}, {.ns = -1}};
+    struct child c[3] = {{.ns = -1}, {.ns = 20 * VT_MS, .stubborn = true, .late = true}, {.ns = -1}};
     CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
     for (int i = 0; i < 3; i++) CHECK_EQ(go(&s, &c[i], any), 0);
     vt_sleep(2 * VT_MS);
@@ -210,10 +219,16 @@ static int close_it(void *arg) {
     return vt_cancelled();
 }
 static int close_main(void *arg) {
+    may_end(1);
     CHECK_EQ(close_it(arg), 0);
+    may_end(0);
+    cancels = 0;
     vt_task *t = vt_async(close_it, arg);
-    vt_sleep(5 * VT_MS); /* it is in the close by now */
-    vt_cancel(t);
+    while (__atomic_load_n(&cancels, __ATOMIC_SEQ_CST) < 2) vt_sleep(VT_MS / 2);
+    vt_cancel(t); /* in the close, which waits for the stubborn one */
+    vt_sleep(VT_MS);
+    CHECK_EQ(vt_task_done(t), 0);
+    may_end(1);
     CHECK_EQ(result(t), -ECANCELED);
     return 0;
 }
