@@ -39,14 +39,19 @@ static int dial(void *addr) {
     return r;
 }
 
-/* The resolver cannot be interrupted; who asked it leaves all the same, and what it fills in is freed afterwards. */
+/* The resolver cannot be interrupted; who asked it leaves all the same, and what it fills in is freed afterwards. One that the
+ * pool does not get to in time does not ask: another does. */
 static int deadline_main(void *host) {
     vt_sock *s = NULL;
-    CHECK_EQ(vt_dial_until(&s, host, NULL, vt_now() + 30 * VT_MS), -ETIMEDOUT);
-    vt_deadline_set(vt_now() + 30 * VT_MS);
-    CHECK_EQ(dial(host), -ETIMEDOUT);
-    vt_deadline_set(0);
-    CHECK(get(&asked) > 0 && !get(&gave_up));
+    int64_t end = vt_now() + 10 * VT_SEC;
+    do CHECK_EQ(vt_dial_until(&s, host, NULL, vt_now() + 30 * VT_MS), -ETIMEDOUT);
+    while (get(&asked) < 1 && vt_now() < end);
+    do {
+        vt_deadline_set(vt_now() + 30 * VT_MS);
+        CHECK_EQ(dial(host), -ETIMEDOUT);
+        vt_deadline_set(0);
+    } while (get(&asked) < 2 && vt_now() < end);
+    CHECK(get(&asked) >= 2 && !get(&gave_up));
     set(&gate, 1);
     return 0;
 }
