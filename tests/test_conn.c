@@ -437,6 +437,7 @@ VTEST(a_plain_socket_that_was_reset) {
     vt__conn_open(&w.c, fd);
     CHECK_EQ(setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
     CHECK(close(peer) == 0 && close(l) == 0);
+    CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 20000), 1); /* the reset has come */
     CHECK_EQ(vt__conn_shutdown(&w.c), -ECONNRESET); /* not that it never was connected */
     CHECK(vt__conn_close(&w.c) >= 0);
 }
