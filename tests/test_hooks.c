@@ -9,6 +9,7 @@
 #include "rt.h"
 
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -686,7 +687,9 @@ static int resets(void *arg) {
     (void)arg;
     for (int i = 0; i < 4; i++) {
         tcp_pair(fd);
+        CHECK_EQ(setsockopt(fd[1], IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0); /* or "so" waits */
         CHECK_EQ(send(fd[1], "four", 4, 0), 4);
+        CHECK_EQ(poll(&(struct pollfd){fd[0], POLLIN, 0}, 1, 20000), 1);
         vt_task *t = vt_async(how[i / 2], &fd[0]);
         vt_yield(); /* it has them, and waits */
         if (i % 2) CHECK_EQ(send(fd[1], "so", 2, 0), 2);
