@@ -31275,7 +31275,7 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
     while (r > 0) {
         if (request && !h->fed) m = NULL, p = end; /* it was forgotten */
         vt__h3_stream *kept = h->m.feeding;        /* that waited: what nothing is told of counts, too */
-        r = vt__h3_recv(&h->m, m, &p, end, fin, vt__plat_now(), &ev);
+        r = vt__h3_recv(&h->m, m, &p, end, fin, h->c.end->now, &ev);
         if (kept) vt__h3e_credit(h, kept, VT__CONTAINER(kept, vt__mux_stream, m.h3)->wire);
         if (r > 0) vt__h3e_on_event(h, &ev);
     }
@@ -31336,7 +31336,7 @@ static void vt__h3e_cut(vt__h3e *h, const vt__qstr_event *ev) {
     vt__qstr_stream *wire = ev->stream;
     vt__h3_stream *m = wire->ctx ? vt__h3e_machine(wire) : NULL; /* NULL: it is ours, and critical */
     vt__msg_event what;
-    int64_t now = vt__plat_now();
+    int64_t now = h->c.end->now;
     int r = ev->type == VT__QSTR_EV_RESET ? vt__h3_on_reset(&h->m, m, ev->code, now, &what)
                                           : vt__h3_on_stop(&h->m, m, ev->code, now, &what);
     if (r > 0) vt__h3e_on_event(h, &what);
