@@ -302,17 +302,22 @@ static int echoes(void *arg) {
     return 0;
 }
 TEST(streams_are_echoed_both_ways) { CHECK_EQ(run_on(WORKERS, echoes, NULL), 0); }
-/* More than fit in the table as it was at first, most of them on one endpoint. */
+/* n connections of one endpoint to one, which have asked once and stay. */
+static bool crowd_open(struct world *w, int n) {
+    world_init(w);
+    w->client.streams_each = 1, w->client.bytes_each = 100;
+    w->client.closes = false;
+    if (!world_open(w, 1, 1)) return false;
+    connect_all(w, n);
+    UNTIL(read_of(&w->client.streams) == n && read_of(&w->client.confirmed) == n);
+    return true;
+}
+/* More than fit in the table as it was at first. */
 static int crowd(void *arg) {
     struct world w;
     int n = SLOW ? 40 : 150;
     (void)arg;
-    world_init(&w);
-    w.client.streams_each = 1, w.client.bytes_each = 100;
-    w.client.closes = false;
-    if (!world_open(&w, 1, 1)) return -1;
-    connect_all(&w, n);
-    UNTIL(read_of(&w.client.streams) == n && read_of(&w.client.confirmed) == n);
+    if (!crowd_open(&w, n)) return -1;
     CHECK(conns_of(w.servers[0]) == n && conns_of(w.clients[0]) == n);
     vt__sched_dom_lock(dom_of(0));
     CHECK((int)w.servers[0]->nids == VT__QCID_OURS * n && w.servers[0]->nhalf == 0); /* no first ones */
@@ -881,12 +886,7 @@ static int outgoing(void *arg) {
     enum { N = 150, MOST = VT__QEND_SENT + VT__QUIC_TRAIN_MAX };
     struct world w;
     (void)arg;
-    world_init(&w);
-    w.client.streams_each = 1, w.client.bytes_each = 100;
-    w.client.closes = false;
-    if (!world_open(&w, 1, 1)) return -1;
-    connect_all(&w, N);
-    UNTIL(read_of(&w.client.streams) == N && read_of(&w.client.confirmed) == N);
+    if (!crowd_open(&w, N)) return -1;
     vt__qend *e = w.clients[0];
     vt__sched_dom_lock(e->dom);
     for (vt__list *l = e->conns.next; l != &e->conns; l = l->next) {
