@@ -38739,7 +38739,8 @@ typedef struct vt__ch3 {
     vt_call *call;                 /* the maker's, if it may go in 0-RTT */
     struct vt__cmux_stream *first; /* in which it did */
     int err;                       /* why it has ended; 0: it has not */
-    bool ready, more, late, old;   /* more: this attempt is not the last; old: version 1 is asked for */
+    bool ready, more;              /* more: this attempt is not the last */
+    bool late, old;                /* late: it has had its head start; old: version 1 is asked for */
     bool quit, last; /* quit: it was ended by this end; last: it is as soon as no call is left */
     const char *addr;
     char origin[]; /* and addr behind it */
@@ -39332,7 +39333,7 @@ static void vt__ch3_misled(const vt_call *call) {
 /* What a response over TLS that can be relied upon says of its origin; from its beginning on, which may be in a cache (RFC 7838 3.1). */
 static void vt__ch3_learn(vt_call *call) {
     vt__calt_said said;
-    int64_t age = 0, now = vt__plat_now();
+    int64_t age = 0;
     if (!vt__ch3_fits(call) || call->client->cfg.tls_no_verify || call->status == 421) return;
     vt_str field = vt_call_res_field(call, "alt-svc");
     vt__ch3_side *side = field.ptr ? vt__ch3_side_of(call->client) : NULL;
@@ -39340,7 +39341,7 @@ static void vt__ch3_learn(vt_call *call) {
     if (r < 0) return;
     if (r > 0) {
         if (vt__str_u63(vt_call_res_field_at(call, "age", 0), said.age_s, &age) == -ERANGE) age = said.age_s;
-        vt__calt *e = vt__calt_new(call->origin, said.addr, now + (said.age_s - age) * VT_SEC);
+        vt__calt *e = vt__calt_new(call->origin, said.addr, vt__plat_now() + (said.age_s - age) * VT_SEC);
         if (e) vt__ch3_put(side, e);
         return;
     }
