@@ -45,6 +45,12 @@ static int64_t bytes_of(const struct tally *t) { return __atomic_load_n(&t->byte
 #define UNTIL(cond)                                                                                          \
     do (void)vt_sleep_ms(1);                                                                                 \
     while (!(cond))
+/* A counter, which is set behind what it counts: by then the other side may have that. */
+#define COUNTED(counter, n)                                                                                  \
+    do {                                                                                                     \
+        UNTIL((counter) >= (n));                                                                             \
+        CHECK_EQ(counter, n);                                                                                \
+    } while (0)
 
 static void echo_end(struct peer *p, vt__qstr_stream *s) {
     struct echo *e = s->ctx;
@@ -366,7 +372,8 @@ static int amnesia(void *arg) {
     UNTIL(read_of(&w.client.ready) == 3 && read_of(&w.server.ready) == 3);
     vanish(w.servers[0]), vanish(w.servers[1]);
     UNTIL(read_of(&w.client.gone) == 3);
-    CHECK(w.client.by[VT__QUIC_BY_RESET] == 3 && SERVER(&w, resets) >= 3);
+    CHECK_EQ(w.client.by[VT__QUIC_BY_RESET], 3);
+    UNTIL(SERVER(&w, resets) >= 3);
     world_free(&w);
     return 0;
 }
@@ -388,7 +395,8 @@ static int retries(void *arg) {
     CHECK_EQ(connect_to(&w, 0, &w.addr, (vt_str){(char *)token, sizeof token}), 0);
     UNTIL(read_of(&w.client.gone) == 7);
     CHECK(w.client.by[VT__QUIC_BY_PEER] == 1 && w.client.code == VT__QPKT_INVALID_TOKEN);
-    CHECK(SERVER(&w, refused) >= 1 && SERVER(&w, accepted) == 6);
+    UNTIL(SERVER(&w, refused) >= 1);
+    CHECK_EQ(SERVER(&w, accepted), 6);
     world_free(&w);
     return 0;
 }
@@ -431,7 +439,7 @@ static int flood(void *arg) {
     connect_all(&w, 1);
     UNTIL(read_of(&w.client.gone) == 1);
     CHECK(w.client.by[VT__QUIC_BY_PEER] == 1 && w.client.code == VT__QPKT_CONNECTION_REFUSED);
-    CHECK(SERVER(&w, refused) >= 1);
+    UNTIL(SERVER(&w, refused) >= 1);
     world_free(&w);
     return 0;
 }
@@ -457,7 +465,8 @@ static int refusals(void *arg) {
         CHECK(w.client.by[VT__QUIC_BY_PEER] == i + 1 && w.client.code == VT__QPKT_CONNECTION_REFUSED);
         CHECK_EQ(SERVER(&w, accepted), 1 + (i == 3));
     }
-    CHECK(SERVER(&w, refused) >= 3 && w.server.accepted == 1);
+    UNTIL(SERVER(&w, refused) >= 3);
+    CHECK_EQ(w.server.accepted, 1);
     UNTIL(conns_of(s) == 1);
     UNTIL(conns_of(w.clients[0]) == 1);
     world_free(&w);
@@ -556,7 +565,8 @@ static int unknown_versions(void *arg) {
     raw_send(&w, fd, 1200);
     n = raw_recv(fd);
     CHECK(vt__qpkt_head_get(&h, packet, n, VT__QCID_LEN) == 1 && h.token_len == 8);
-    CHECK(SERVER(&w, versions) == 2 && SERVER(&w, dropped) == 52 && SERVER(&w, accepted) == 0);
+    COUNTED(SERVER(&w, versions), 2);
+    CHECK(SERVER(&w, dropped) == 52 && SERVER(&w, accepted) == 0);
     world_free(&w);
     close(fd);
     return 0;
@@ -581,7 +591,7 @@ TEST(answers_to_strangers_are_few) {
 }
 static int strays(void *arg) {
     struct world w;
-    int fd = raw_open();
+    int fd = raw_open(), resets = 0;
     (void)arg;
     world_init(&w);
     if (!world_open(&w, 1, 0)) return -1;
@@ -590,8 +600,8 @@ static int strays(void *arg) {
         raw_send(&w, fd, n);
         got = raw_recv(fd);
         CHECK(got >= 21 && got < n && got <= 43 && (*packet & 0xc0) == 0x40);
+        resets++;
     }
-    int64_t resets = SERVER(&w, resets);
     raw_short(200); /* of no endpoint here: perhaps there were more once */
     raw_send(&w, fd, 100);
     CHECK_EQ(raw_recv(fd), 43);
@@ -603,7 +613,8 @@ static int strays(void *arg) {
     raw_send(&w, fd, 0);
     raw_short(0), raw_send(&w, fd, 100);
     CHECK_EQ(raw_recv(fd), 43);
-    CHECK(SERVER(&w, resets) == resets + 2 && SERVER(&w, dropped) == 4 && SERVER(&w, forwarded) == 0);
+    COUNTED(SERVER(&w, resets), resets + 2);
+    CHECK(SERVER(&w, dropped) == 4 && SERVER(&w, forwarded) == 0);
     world_free(&w);
     close(fd);
     return 0;
@@ -658,7 +669,7 @@ static int steered(void *arg) {
         raw_short((uint8_t)to);
         raw_send(&w, fd, 100);
         CHECK_EQ(raw_recv(fd), 43);
-        CHECK_EQ(__atomic_load_n(&w.servers[to]->stats.resets, __ATOMIC_SEQ_CST), was + 1);
+        COUNTED(__atomic_load_n(&w.servers[to]->stats.resets, __ATOMIC_SEQ_CST), was + 1);
         close(fd);
     }
     CHECK(SERVER(&w, forwarded) > 0 && SERVER(&w, forwarded) < 40 && SERVER(&w, overrun) == 0);
