@@ -48,6 +48,9 @@
 
 static inline int64_t e2e_now_ms(void) { return vt_now() / VT_MS; }
 static inline void e2e_sleep_ms(int64_t ms) { poll(NULL, 0, (int)ms); }
+#define WAIT(cond)                                                                                           \
+    for (int64_t wait_end = e2e_now_ms() + E2E_MS; !(cond) && e2e_now_ms() < wait_end; e2e_sleep_ms(1))      \
+    continue
 static inline int count_fds(void) {
     int n = 0;
     for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;

@@ -953,6 +953,7 @@ TEST(b134_a_torn_frame_ends_the_handler_that_receives) {
     REQUIRE(begin());
     REQUIRE(wc_open_to(&c, 4096) && ws_shake(&c, "/torn", "") == WS_YES);
     CHECK(comes(&seen.ended, 1));
+    WAIT(load(&seen.aux) == -ETIMEDOUT); /* from who sends, who ended the other on his way */
     CHECK_EQ(load(&seen.aux), -ETIMEDOUT);
     CHECK_EQ(seen.result, -ECANCELED);
     CHECK_EQ(e2e_stop(), 0);

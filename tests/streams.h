@@ -2,9 +2,6 @@
 #ifndef VT_STREAMS_H
 #define VT_STREAMS_H
 #define SLOW (VT__ASAN || VT__TSAN)
-#define WAIT(cond)                                                                                           \
-    for (int64_t wait_end = e2e_now_ms() + E2E_MS; !(cond) && e2e_now_ms() < wait_end; e2e_sleep_ms(1))      \
-    continue
 
 /* Counts and results that handlers leave for the test. */
 static int64_t seen[8];
