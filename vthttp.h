@@ -6125,7 +6125,7 @@ enum { VT__H2_WASTE_UNIT = 65536, VT__H2_SETTINGS_UNIT = 16 }; /* of VT_H2_WASTE
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
-    uint32_t max_streams;       /* at once, with a handler; 100 */
+    uint32_t max_streams;       /* at once, with a handler; 100; see vt__h2_on_open */
     uint32_t max_head;          /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;        /* 1000; over: likewise */
     uint32_t max_block;         /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
@@ -6154,7 +6154,7 @@ typedef struct vt__h2_stream {
     size_t avail;  /* bytes the caller has ready to send */
     uint8_t queue;
     bool fin; /* `avail` ends it */
-    bool owes, owes_reset, released;
+    bool owes, owes_reset, released, leaving;
 } vt__h2_stream;
 
 enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16 };
@@ -6193,6 +6193,7 @@ typedef struct vt__h2 {
     uint8_t scratch[VT__H2_SCRATCH];
     /* streams */
     uint32_t active, last; /* with a handler; the highest id used */
+    uint32_t leaving;      /* of a server's active ones: came to their end, and the client may know */
     uint64_t used;         /* bit i: id last - 2 * i was */
     uint32_t resets[VT__H2_RESETS_KEPT], nresets, forgotten;
     vt__h2_stream *buckets[VT__H2_BUCKETS];
@@ -6399,6 +6400,9 @@ static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
 static void vt__h2_end(vt__h2 *h, vt__h2_stream *s, int side) {
     s->c.ended |= (uint8_t)side;
     if (side == VT__MSG_LOCAL) vt__h2_schedule(h, s);
+    if (s->c.ended != VT__MSG_BOTH || s->leaving || !h->server) return;
+    s->leaving = true;
+    h->leaving++;
 }
 /* Both sides are cut off. */
 static void vt__h2_close(vt__h2 *h, vt__h2_stream *s, int by, uint32_t code) {
@@ -6639,12 +6643,14 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
     return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
 }
-/* The client opens a stream: it is reported, or its block decoded for nothing. */
+/* The client opens a stream: it is reported, or its block decoded for nothing. A stream counts until its handler has ended,
+ * whoever reset it; but one that is at its end the client may follow by another at once (RFC 9113 5.1.2), and the handler
+ * may need a moment to leave. */
 static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_note(h, h->id);
     if (h->drain == 2 || b->bad) return VT__H2_GO;
-    if (h->active >= h->cfg->max_streams) {
+    if (h->active - VT__MIN(h->leaving, h->cfg->max_streams) >= h->cfg->max_streams) {
         b->bad = VT__H2_REFUSED_STREAM;
         int rc = vt__h2_spend(h, VT_H2_REFUSALS, 1);
         return rc < 0 ? rc : VT__H2_GO;
@@ -7068,6 +7074,7 @@ static VT__UNUSED bool vt__h2_release(vt__h2 *h, vt__h2_stream *s) {
     if (s->id) *link = s->chain;
     if (h->cur == s) h->cur = NULL;
     h->active--;
+    h->leaving -= s->leaving;
     h->held -= s->held;
     s->released = s->owes_reset && !h->err;
     if (!s->released) vt__h2_settle(h, s);

@@ -203,7 +203,7 @@ static void shim_push(struct cl *c) {
         vt__h1_req r;
         memset(&r, 0, sizeof r);
         if (m->ask.len == 0 || m->leaves) return;
-        if (shim_live(m) >= (m->max_streams + 1) / 2) return; /* those answered may have handlers still */
+        if (shim_live(m) >= m->max_streams) return;
         int n = vt__h1_req_parse(&r, m->ask.p, m->ask.len, m->fields, SHIM_FIELDS, &wide);
         if (n < 0) m->bad = true; /* not for HTTP/2 to say */
         if (n <= 0) return;

@@ -312,6 +312,31 @@ TEST(a02_a_reset_stream_counts_until_its_handler_ends) {
     CHECK_STR(frames(), "RST 25 REFUSED_STREAM;");
     memset(&config, 0, sizeof config), policy = ANSWER;
 }
+/* Answered ones, whose handlers have not left: they make room, but not without an end. */
+TEST(a02_a_stream_at_its_end_may_be_followed) {
+    config.max_streams = 2, policy = HOLD;
+    fresh(), begin();
+    for (uint32_t id = 1; id < 13; id += 2) {
+        put_get(&in, id);
+        peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
+        struct handler *r = peer_find(&q, id);
+        if (r) peer_write_head(&q, r);
+    }
+    CHECK_EQ(q.opened, 4);
+    CHECK_EQ(q.h.active, 4);
+    CHECK_EQ(q.counts[VT_H2_REFUSALS], 2);
+    const char *f = frames();
+    CHECK(has(f, "HEADERS 7 0 end;RST 9 REFUSED_STREAM;RST 11 REFUSED_STREAM;"));
+    peer_release(&q, peer_find(&q, 3));
+    put_get(&in, 13), put_get(&in, 15), put_word(&in, VT__H2_T_RST_STREAM, 13, 8), put_get(&in, 17);
+    peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
+    CHECK_EQ(q.opened, 5); /* 13, which counts though it was reset */
+    CHECK_STR(frames(), "RST 15 REFUSED_STREAM;RST 17 REFUSED_STREAM;");
+    for (uint32_t id = 1; id < 15; id += 2)
+        if (peer_find(&q, id)) peer_release(&q, peer_find(&q, id));
+    CHECK(q.h.active == 0 && q.h.leaving == 0);
+    memset(&config, 0, sizeof config), policy = ANSWER;
+}
 /* Six ways to have the server reset a stream; each is as dear as a reset of one's own, and the handler counts on. */
 static void made_you_reset(int way, uint32_t id) {
     uint8_t self[5] = {0, 0, 0, 0, 16};
