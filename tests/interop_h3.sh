@@ -197,8 +197,8 @@ esac
 # A response that runs when the server is told to stop comes whole.
 if command -v gtlsclient > /dev/null; then
     printf delayed > "$tmp/want"
-    (sleep 0.5; kill -TERM "$pid") &
-    g_body "a response while the server stops" "$tmp/want" 'delay?ms=1500'
+    (sleep 2; kill -TERM "$pid") &
+    g_body "a response while the server stops" "$tmp/want" 'delay?ms=4000'
     ended "stopped"
     start_h3
 fi
