@@ -16471,7 +16471,7 @@ static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, 
     if (k->next) k->next->prev = k;
     s->children = k;
     s->live++;
-    if (s->cancelled) vt__sched_cancel(t); /* meanwhile; it starts all the same */
+    if (s->cancelled) vt__scope_fail(s, -ECANCELED, false), vt__sched_cancel(t); /* it starts all the same */
     vt__plat_spin_unlock(&s->spin);
     vt__rt_launch(v->thr, t, flags);
     return 0;

@@ -315,6 +315,33 @@ TEST(no_child_slips_past_a_cancel) {
     memory_end();
 }
 
+/* Cancelled within a spawn, when nobody lived: the child that is in the scope now was cancelled, and that is the result. */
+static vt_scope *cancels_this;
+static void *cancelling_realloc(void *p, size_t n) {
+    vt_scope *s = cancels_this;
+    cancels_this = NULL;
+    if (s) vt_scope_cancel(s);
+    return test_realloc(p, n);
+}
+static int within_main(void *arg) {
+    vt_scope s;
+    struct child c = {.ns = -1};
+    (void)arg;
+    CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
+    cancels_this = &s;
+    CHECK_EQ(go(&s, &c, false), 0);
+    CHECK(!cancels_this);
+    CHECK_EQ(vt_scope_wait(&s), -ECANCELED);
+    CHECK_EQ(c.got, -ECANCELED);
+    return 0;
+}
+TEST(a_cancel_within_a_spawn) {
+    memory_begin();
+    vt__plat.realloc = cancelling_realloc;
+    CHECK_EQ(run_on(1, within_main, NULL), 0);
+    memory_end();
+}
+
 /*--- spawns that fail ---*/
 static int limits_main(void *arg) {
     vt_scope s;
