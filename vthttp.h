@@ -33867,7 +33867,7 @@ static bool vt__h1c_hand_over(void *arg) {
     vt__link_left(c);
     switch (e->to) {
     case VT__H1C_AWAY: break;
-    case VT__H1C_PARK: e->back = !vt__link_arm(c, e->list, e->due); break;
+    case VT__H1C_PARK: e->back = vt__link_stopping(c) || !vt__link_arm(c, e->list, e->due); break;
     case VT__H1C_LINGER: vt__link_linger(c); break;
     case VT__H1C_CLOSE: vt__link_close(c); break;
     case VT__H1C_REFUSE: vt__link_refuse(c); break;

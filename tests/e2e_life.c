@@ -1292,6 +1292,35 @@ TEST(b105_grace_ends) {
     CHECK(cl_response(&c) >= 500); /* the client is told */
 }
 
+/* The stop comes between a connection's look for it and its parking, on a thread that has lost its domain. */
+#if defined(__linux__) && !VTHTTP_POLL && !VT__TSAN
+static int add_stalls; /* 1: the next one; 2: it does; 3: not any more */
+int epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    int next = 1;
+    if (op == EPOLL_CTL_ADD &&
+        __atomic_compare_exchange_n(&add_stalls, &next, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        WAIT(__atomic_load_n(&add_stalls, __ATOMIC_SEQ_CST) == 3);
+    return (int)syscall(SYS_epoll_ctl, ep, op, fd, ev);
+}
+static int add_state(void) { return __atomic_load_n(&add_stalls, __ATOMIC_SEQ_CST); }
+static void stop_lets_add(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    __atomic_store_n(&add_stalls, 3, __ATOMIC_SEQ_CST);
+}
+HTTP1_TEST(b105_connection_that_parks_meanwhile) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    vt_server_cfg cfg = {.on_stop = stop_lets_add, .workers = 1, .grace_ms = 500};
+    CL(c);
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    __atomic_store_n(&add_stalls, 1, __ATOMIC_SEQ_CST);
+    REQUIRE(cl_open(&c));
+    CHECK(reaches(add_state, 2, E2E_MS));
+    CHECK_EQ(stop_alone(), 0);
+    CHECK_EQ(add_state(), 3);
+    CHECK(cl_closed(&c, E2E_MS));
+}
+#endif
+
 /* A handler that heeds no cancel is waited for, and named; the result is the same. */
 static int h_deaf(vt_req *req, vt_res *res) {
     (void)req;
