@@ -16414,7 +16414,7 @@ static void vt__scope_fail(vt_scope *s, int err, bool stop) {
 static void vt__scope_note(vt_scope *s, int result, void *arg) {
     bool first = (s->flags & VT_SCOPE_FIRST) != 0;
     if (result < 0) {
-        if (!s->cancelled) vt__scope_fail(s, result, !first && !(s->flags & VT_SCOPE_KEEP));
+        vt__scope_fail(s, result, !first && !(s->flags & VT_SCOPE_KEEP));
     } else if (first && s->won < 0) {
         s->won = result;
         s->winner = arg;
@@ -16501,10 +16501,10 @@ static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int
     v->wait_obj = s;
     return wait ? vt__sched_park(v, abort, due) : 0;
 }
-/* Cancels what lives, for the reason `err`. */
-static void vt__scope_end(vt_scope *s, int err) {
+/* Cancels what lives, for the reason `err`; failed: which somebody was told. */
+static void vt__scope_end(vt_scope *s, int err, bool failed) {
     vt__plat_spin_lock(&s->spin);
-    if (s->live) vt__scope_fail(s, err, true);
+    if (s->live || failed) vt__scope_fail(s, err, true);
     vt__plat_spin_unlock(&s->spin);
 }
 /* All have ended: nobody else touches it. */
@@ -16523,7 +16523,7 @@ VT_API int vt_scope_wait(vt_scope *s) {
     int r = live ? vt__sched_enter(v, s->until, &due) : 0;
     if (live && r == 0) r = vt__scope_join(s, v, vt__scope_abort, due);
     if (r == 0) return vt__scope_result(s);
-    vt__scope_end(s, r);
+    vt__scope_end(s, r, true);
     (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return s->won >= 0 ? s->won : r;
 }
@@ -16535,7 +16535,7 @@ VT_API void vt_scope_cancel(vt_scope *s) {
 VT_API int vt_scope_close(vt_scope *s) {
     vt__vth *v = vt__sched_self();
     if (!v || s->owner != v) return vt__sched_absent();
-    vt__scope_end(s, -ECANCELED);
+    vt__scope_end(s, -ECANCELED, false);
     (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return vt__scope_result(s);
 }

@@ -317,16 +317,23 @@ TEST(no_child_slips_past_a_cancel) {
 
 /* Cancelled within a spawn, when nobody lived: the child that is in the scope now was cancelled, and that is the result. */
 static vt_scope *cancels_this;
+static bool cancel_fails;
 static void *cancelling_realloc(void *p, size_t n) {
     vt_scope *s = cancels_this;
     cancels_this = NULL;
     if (s) vt_scope_cancel(s);
-    return test_realloc(p, n);
+    return s && cancel_fails ? NULL : test_realloc(p, n);
 }
 static int within_main(void *arg) {
     vt_scope s;
     struct child c = {.ns = -1};
     (void)arg;
+    cancel_fails = true; /* so does the spawn, which counts as a child that fails */
+    CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
+    cancels_this = &s;
+    CHECK_EQ(go(&s, &c, false), -ENOMEM);
+    CHECK_EQ(vt_scope_wait(&s), -ENOMEM);
+    cancel_fails = false;
     CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
     cancels_this = &s;
     CHECK_EQ(go(&s, &c, false), 0);
@@ -340,6 +347,32 @@ TEST(a_cancel_within_a_spawn) {
     vt__plat.realloc = cancelling_realloc;
     CHECK_EQ(run_on(1, within_main, NULL), 0);
     memory_end();
+}
+
+/* The owner is told of its cancel, or of the deadline, when the last child has just ended: the scope has failed. */
+static int cancels_owner(void *arg) {
+    vt_cancel(arg);
+    return 0;
+}
+static int late_main(void *arg) {
+    vt_scope s;
+    struct child c = {.ns = 1};
+    CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
+    CHECK_EQ(vt_scope_go(&s, cancels_owner, *(vt_task **)arg), 0);
+    CHECK_EQ(vt_scope_wait(&s), -ECANCELED);
+    CHECK_EQ(go(&s, &c, false), -ECANCELED);
+    CHECK_EQ(vt_scope_close(&s), -ECANCELED);
+    return 0;
+}
+static int late_owner(void *arg) {
+    vt_task *t = NULL;
+    (void)arg;
+    t = vt_async(late_main, &t);
+    CHECK_EQ(result(t), 0);
+    return 0;
+}
+TEST(an_owner_that_was_told_of_its_cancel_has_a_scope_that_failed) {
+    CHECK_EQ(run_on(1, late_owner, NULL), 0);
 }
 
 /*--- spawns that fail ---*/
