@@ -16895,6 +16895,7 @@ static VT__NOINLINE int vt__io_wait_by(vt__pd *pd, unsigned bits, bool (*abort)(
     v->wait_obj = pd;
     if (!(b & VT__PD_ADDED) && (r = vt__poll_add(v->thr->dom, pd)) < 0) return r;
     if ((r = vt__poll_wait_begin(pd, bits, v)) <= 0) return r;
+    if (VT__UNLIKELY(!(vt__poll_bits(pd) & VT__PD_ADDED)) && abort(v)) return 0; /* who adds it failed */
     vt__dom *dom = VTHTTP_POLL ? __atomic_load_n(&pd->dom, __ATOMIC_ACQUIRE) : NULL;
     if (dom && vt__sched_driver(dom) != v->thr) vt__poll_kick(dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
@@ -18987,6 +18988,7 @@ static void *vt__spare_main(void *arg) {
         while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_alone(t))
             vt__sched_pass(t, -1);
         vt__sched_undrive(t);
+        (void)__atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST); /* one of two that end sees the other */
         vt__sched_quit_if_done(); /* here the last of all may have ended */
     }
     vt__rt_leave_thread(t);
@@ -19728,7 +19730,8 @@ VT_API int vt_dump_on_signal(int sig) {
     if (sig < 0) return -EINVAL;
     if (!vt__sched_guest_in()) return vt__sched_absent();
     pthread_mutex_lock(&vt__watch_g.lock);
-    if (!sig) vt__watch_signal_off();
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST) == 3) r = -EPERM; /* nor is a monitor */
+    else if (!sig) vt__watch_signal_off();
     else if (vt__watch_g.sig && vt__watch_g.sig != sig) r = -EBUSY;
     else if (!vt__watch_g.sig) r = vt__watch_signal_on(sig);
     pthread_mutex_unlock(&vt__watch_g.lock);
