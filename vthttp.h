@@ -36947,7 +36947,8 @@ static bool vt__cpool_lives(uint64_t run) {
 }
 /* Whether it is gone for good. */
 static bool vt__cpool_over(uint64_t run) {
-    return run != vt__sched_g.runs || __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 0;
+    uint32_t state = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE);
+    return run != vt__sched_g.runs || state == 0 || state == 4; /* 4: the next one begins */
 }
 /* A shared one, of a runtime that is over; under nobody's eyes but the caller's. */
 static void vt__cpool_abandon(vt__cpool_conn *k) {
@@ -37500,10 +37501,15 @@ static VT__UNUSED void vt__cpool_part(vt_client *c, vt__cpool_conn *k) {
 /* Closes what is idle; how many there are that the reactor is just closing. */
 static int vt__cpool_empty(vt_client *c) {
     vt__cpool_conn *dead = NULL;
+    bool in;
+    /* From any thread: a runtime that is there does not end meanwhile; one that begins or ends is waited for. */
+    while (!(in = vt__sched_guest_in()) && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) > 2)
+        vt__plat_sleep(1000000);
     vt__cpool_lock();
     for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
     vt__cpool_done(dead, true);
+    if (in) vt__sched_guest_out();
     return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
@@ -39094,11 +39100,13 @@ static void vt__ch3_side_free(vt_client *client) {
             vt__plat_sleep(1000000);
             continue;
         }
-        vt__ch3_door *d = VT__CONTAINER(side->doors.next, vt__ch3_door, link);
-        vt__dom *dom = d->dom;
-        bool locked = vt__cpool_dom_lock(dom);
-        vt__ch3_door_close(d, vt__qend_free);
-        if (locked) vt__sched_dom_unlock(dom);
+        if (vt__ch3_doors_left(side)) { /* still: the runtime does not end meanwhile */
+            vt__ch3_door *d = VT__CONTAINER(side->doors.next, vt__ch3_door, link);
+            vt__dom *dom = d->dom;
+            bool locked = vt__cpool_dom_lock(dom);
+            vt__ch3_door_close(d, vt__qend_free);
+            if (locked) vt__sched_dom_unlock(dom);
+        }
         vt__sched_guest_out();
     }
     vt__ch3_lock();

@@ -123,6 +123,19 @@ CLI_TEST(a_client_is_freed_elsewhere, 2) {
     CHECK_EQ(pthread_join(t, NULL), 0);
     peer_stop(&p); /* it has seen the end */
 }
+/* And holds the runtime while it decides what is to become of a connection, and does that. */
+CLI_TEST(a_runtime_does_not_end_beneath_who_closes, 2) {
+    pthread_t t;
+    client = client_of(NULL);
+    vt__cpool_lock();
+    CHECK_EQ(pthread_create(&t, NULL, free_elsewhere, client), 0);
+    for (int64_t end = vt_now() + 20 * VT_SEC; vt_now() < end;)
+        if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) break;
+    CHECK_EQ(__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST), 1);
+    vt__cpool_unlock();
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    CHECK_EQ(__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST), 0);
+}
 CLI_TEST(configurations, 1) {
     vt_client *c = vt_client_new(&(vt_client_cfg){.http2 = 3});
     CHECK_EQ(get_by(c, "http://127.0.0.1:1/", NULL), -EINVAL);
