@@ -1288,7 +1288,8 @@ VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
  * any more. */
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
 VT_API void vt_client_free(vt_client *c);
-/* Closes what is idle, and returns 0 (or the error of a client that failed). Any thread; never parks. */
+/* Closes what is idle, and returns 0 (or the error of a client that failed). Any thread; never parks. Off a virtual thread it
+ * waits, as vt_client_free does, while a runtime begins or ends. */
 VT_API int vt_client_close_idle(vt_client *c);
 
 /* The common case: the whole exchange, redirects followed, the body in memory, at most max_body of it. Never NULL:
